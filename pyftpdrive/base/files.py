@@ -1,0 +1,48 @@
+"""Positional reads and writes on a local file, on every platform."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+OPEN_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+if sys.platform == "win32":
+    # Windows has no positional read or write: one lock keeps seek and transfer together.
+    _position = threading.Lock()
+
+    def read_at(fd: int, view: memoryview, offset: int) -> int:
+        """Copy from *offset* into *view*; return the octets copied, short only at the end."""
+        with _position:
+            os.lseek(fd, offset, os.SEEK_SET)
+            data = os.read(fd, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of *data* at *offset*."""
+        view = memoryview(data)
+        with _position:
+            os.lseek(fd, offset, os.SEEK_SET)
+            while len(view):
+                view = view[os.write(fd, view) :]
+
+else:
+
+    def read_at(fd: int, view: memoryview, offset: int) -> int:
+        """Copy from *offset* into *view*; return the octets copied, short only at the end."""
+        done = 0
+        while done < len(view):
+            count = os.preadv(fd, [view[done:]], offset + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of *data* at *offset*."""
+        view = memoryview(data)
+        while len(view):
+            count = os.pwrite(fd, view, offset)
+            view, offset = view[count:], offset + count

@@ -1,0 +1,522 @@
+"""Open files: reading, writing, and the hand-over to the spool.
+
+Reading: staged bytes first, then the block cache, then the server. Writing: always into a staged
+file; the server sees whole files only. `core` is where cache and spool meet.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+from collections.abc import Callable
+from io import BytesIO
+from typing import TypeVar
+
+from pyftpdrive.base.clock import Clock
+from pyftpdrive.base.errors import (
+    ContentChanged,
+    FsError,
+    FsStatus,
+    NotFound,
+    RemoteError,
+    RemoteUnavailable,
+)
+from pyftpdrive.base.model import Kind, RemoteEntry
+from pyftpdrive.base.paths import RemotePath, is_below, join, name_of, parent
+from pyftpdrive.cache.blocks import BlockFile, BlockStore
+from pyftpdrive.cache.fetcher import Fetcher
+from pyftpdrive.core.error_map import fs_error
+from pyftpdrive.core.nodes import FileContext, FileNode, NodeTable, require_open
+from pyftpdrive.core.view import View
+from pyftpdrive.ftp.engine import Engine
+from pyftpdrive.ftp.ftp_client import FtpClient
+from pyftpdrive.ftp.jobs import JobControl, Priority
+from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base, StagedFile, Staging
+from pyftpdrive.spool.states import StagedState
+from pyftpdrive.spool.uploader import Uploaded, Uploader, stamp
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FILL_PIECE_BYTES = 1 << 20
+UPLOAD_STALL_S = 30.0  # fsync waits this long without any progress
+KEEP_FOR_READERS_BYTES = 64 << 20  # a file deleted while open is fetched first, up to this
+
+
+def local_error(error: OSError) -> FsError:
+    """What a program is told when the local disk refuses."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return FsError(FsStatus.NO_SPACE if full else FsStatus.SERVER_ERROR, f"local disk: {error}")
+
+
+class Files:
+    """Open, read, write, truncate, close, fsync.
+
+    Locking: node locks (rank 10) and the table's (rank 5) as nodes.py says.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        view: View,
+        blocks: BlockStore,
+        fetcher: Fetcher,
+        staging: Staging,
+        journal: Journal,
+        clock: Clock,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._view = view
+        self._blocks = blocks
+        self._fetcher = fetcher
+        self._staging = staging
+        self._journal = journal
+        self._clock = clock
+        self._read_only = read_only
+        self.nodes = NodeTable()
+        self._writable: set[RemotePath] = set()
+        self.uploader = Uploader(
+            engine,
+            journal,
+            clock,
+            fill_gaps=self._fill_gaps,
+            on_uploaded=self._uploaded,
+            on_finished=self._finished,
+        )
+
+    # -- open and close ------------------------------------------------------------------------
+
+    def open(
+        self, path: RemotePath, *, write: bool, truncate: bool, pid: int | None = None
+    ) -> FileContext:
+        """A handle on an existing file.
+
+        Raises:
+            FsError: NOT_FOUND, IS_A_DIRECTORY, ACCESS_DENIED, READ_ONLY, or no answer.
+        """
+        node = self.nodes.get(path)
+        if node is None or not node.is_dirty:
+            entry = self._view.entry(path)
+            if entry.kind is Kind.DIRECTORY:
+                raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
+            if entry.size_bytes is None:
+                entry = self._ask_size(path, entry)
+        else:
+            entry = None
+        if write:
+            self.require_writable(parent(path), entry)
+        with self.nodes.lock:
+            node = self.nodes.get(path)
+            if node is None:
+                if entry is None:
+                    raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file")
+                node = FileNode(path, entry)
+                self.nodes.put_locked(node)
+            node.handles += 1
+            node.writers += write
+        context = FileContext(node=node, writable=write, pid=pid)
+        with node.lock:
+            if entry is not None and not node.is_dirty and node.entry != entry:
+                self._take_version_locked(node, entry)
+        if truncate:
+            try:
+                self.truncate(context, 0)
+            except FsError:
+                self.close(context)
+                raise
+        return context
+
+    def create(self, path: RemotePath, *, pid: int | None = None) -> FileContext:
+        """A handle on a new, empty file; the caller knows that there is none.
+
+        Raises:
+            FsError: ACCESS_DENIED, READ_ONLY, NO_SPACE (local disk).
+        """
+        self.require_writable(parent(path), None)
+        node = FileNode(path, None)
+        node.handles = node.writers = 1
+        with node.lock:
+            self._stage_locked(node)
+        with self.nodes.lock:
+            self.nodes.put_locked(node)
+        return FileContext(node=node, writable=True, pid=pid)
+
+    def close(self, context: FileContext) -> None:
+        """Give the handle back; what was written goes on its way to the server."""
+        if context.closed:
+            return
+        context.closed = True
+        node = context.node
+        with node.lock:
+            staged = node.staged
+            send = (
+                staged is not None
+                and context.writable
+                and not node.unlinked
+                and staged.state is StagedState.OPEN
+                and staged.dirty
+            )
+        if send and staged is not None:
+            try:
+                self.uploader.enqueue(staged)
+            except OSError as error:
+                log.warning("%s: %s", node.path, error)
+        with self.nodes.lock:
+            node.handles -= 1
+            node.writers -= context.writable
+        self.drop_if_unused(node)
+
+    def drop_if_unused(self, node: FileNode) -> None:
+        """Forget a node that nobody holds and that is wholly on the server (or deleted)."""
+        with self.nodes.lock:
+            staged = node.staged
+            if node.handles or (staged is not None and not node.unlinked and node.is_dirty):
+                return
+            if not node.unlinked:
+                self.nodes.remove_locked(node)
+        with node.lock:
+            staged, node.staged = node.staged, None
+            content, node.content = node.content, None
+        if content is not None:
+            content.release()
+        if staged is None:
+            return
+        if node.unlinked:
+            self.uploader.discard(staged)
+            return
+        staged.close(keep=True)
+        entry = node.entry
+        if entry is not None and entry.size_bytes == staged.size_bytes and not staged.gaps():
+            self._blocks.adopt(
+                node.path, staged.size_bytes, entry.modified_ns, staged.local_path
+            )
+        staged.local_path.unlink(missing_ok=True)
+
+    def _take_version_locked(self, node: FileNode, entry: RemoteEntry) -> None:
+        """The server has another version than this clean node knew."""
+        node.entry = entry
+        if node.content is not None:
+            node.content.release()
+            node.content = None
+        if node.staged is not None:
+            node.staged.close()
+            node.staged = None
+
+    def _ask_size(self, path: RemotePath, entry: RemoteEntry) -> RemoteEntry:
+        """The listing did not tell the size: ask for it."""
+        size = self.remote(f"size of {path}", lambda client, _c: client.get_file_size(path))
+        entry = RemoteEntry(
+            name=entry.name, kind=Kind.FILE, size_bytes=size,
+            modified_ns=entry.modified_ns, mode=entry.mode, perm=entry.perm,
+        )
+        self._view.metadata.put(path, entry)
+        return entry
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def read_into(self, context: FileContext, offset: int, view: memoryview) -> int:
+        """Copy from *offset* into *view*; return the octets copied, short only at the end.
+
+        Raises:
+            FsError: why the bytes can't be had.
+        """
+        node = require_open(context)
+        try:
+            if node.staged is None:
+                return self._read_clean(node, offset, view)
+            return self._read_staged(node, offset, view)
+        except ContentChanged:
+            self._reload(node)
+            try:
+                return self._read_clean(node, offset, view)
+            except RemoteError as error:
+                raise fs_error(error) from error
+        except RemoteError as error:
+            raise fs_error(error) from error
+        except OSError as error:
+            raise local_error(error) from error
+
+    def _read_clean(self, node: FileNode, offset: int, view: memoryview) -> int:
+        content = node.content or self._content(node)
+        return self._fetcher.read_into(content, offset, view)
+
+    def _content(self, node: FileNode) -> BlockFile:
+        """The block file of the version that this node stands for, opened once a node."""
+        with node.lock:
+            if node.content is None:
+                if node.entry is None:
+                    raise NotFound(f"{node.path}: not on the server")
+                node.content = self._blocks.acquire(
+                    node.path, node.entry.size_bytes or 0, node.entry.modified_ns
+                )
+            return node.content
+
+    def _read_staged(self, node: FileNode, offset: int, view: memoryview) -> int:
+        staged = node.staged
+        if staged is None:
+            return self._read_clean(node, offset, view)
+        while True:
+            for start, end in staged.gaps(offset, offset + len(view)):
+                self._fill_range(node, staged, start, end)
+            with staged.lock:
+                if not staged.gaps(offset, offset + len(view)):
+                    return staged.read_into(offset, view)
+
+    def _reload(self, node: FileNode) -> None:
+        """The server's file is not the one that was listed: take the one that is there."""
+        self._view.refresh(parent(node.path))
+        entry = self._view.entry(node.path)
+        with node.lock:
+            if node.staged is None:
+                self._take_version_locked(node, entry)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(self, context: FileContext, offset: int, data: bytes | memoryview) -> int:
+        """Put *data* at *offset*; return the octets taken (all of them).
+
+        Raises:
+            FsError: NO_SPACE (local disk), ACCESS_DENIED, BAD_HANDLE.
+        """
+        node = require_open(context)
+        if not context.writable:
+            raise FsError(FsStatus.BAD_HANDLE, "the handle was opened for reading")
+        try:
+            with node.lock:
+                return self._stage_locked(node).write(offset, data, self._clock.now_ns())
+        except OSError as error:
+            raise local_error(error) from error
+
+    def truncate(self, context: FileContext, size_bytes: int) -> None:
+        """Cut to, or extend with zeros to, *size_bytes*.
+
+        Raises:
+            FsError: as `write`.
+        """
+        node = require_open(context)
+        try:
+            with node.lock:
+                if node.size_bytes() == size_bytes:
+                    return
+                self._stage_locked(node).truncate(size_bytes, self._clock.now_ns())
+        except OSError as error:
+            raise local_error(error) from error
+
+    def _stage_locked(self, node: FileNode) -> StagedFile:
+        """The staged file of *node*, in state OPEN and in the journal."""
+        staged = node.staged
+        if staged is None:
+            base = None
+            if node.entry is not None:
+                base = Base(
+                    size_bytes=node.entry.size_bytes or 0, modified_ns=node.entry.modified_ns
+                )
+            staged = self._staging.create(node.path, base=base, now_ns=self._clock.now_ns())
+            try:
+                self._journal.put(staged.record())
+            except OSError:
+                staged.close()
+                raise
+            node.staged = staged
+        elif staged.state is not StagedState.OPEN:
+            with staged.lock:
+                staged.move_to(StagedState.OPEN)
+                self._journal.put(staged.record())
+        return staged
+
+    def require_writable(self, directory: RemotePath, entry: RemoteEntry | None) -> None:
+        """Find out whether this login may store files in *directory*, before anything is accepted.
+
+        Known below a directory that was proven. Otherwise one empty file is stored and removed;
+        when the server does not answer, the spool accepts the bytes and sends them later.
+
+        Raises:
+            FsError: READ_ONLY, ACCESS_DENIED with the server's words, NO_SPACE.
+        """
+        if self._read_only:
+            raise FsError(FsStatus.READ_ONLY, "the drive is mounted read-only")
+        if entry is not None and entry.perm and not set(entry.perm) & set("wa"):
+            raise FsError(FsStatus.ACCESS_DENIED, f"{entry.name}: the server says read-only")
+        if any(directory == known or is_below(directory, known) for known in self._writable):
+            return
+        probe = join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
+
+        def try_to_store(client: FtpClient, _control: JobControl) -> None:
+            client.store(probe, BytesIO())
+            try:
+                client.delete_file(probe)
+            except RemoteError as error:
+                log.info("%s was stored but can't be removed: %s", probe, error)
+
+        try:
+            self._engine.run(f"probe {directory}", try_to_store, priority=Priority.METADATA)
+        except RemoteUnavailable as error:
+            log.debug("%s: accepted without proof: %s", directory, error)
+            return
+        except NotFound as error:
+            raise FsError(FsStatus.PATH_NOT_FOUND, f"{directory}: {error}") from error
+        except RemoteError as error:
+            raise self._refusal(directory, error) from error
+        self.proven_writable(directory)
+
+    def _refusal(self, directory: RemotePath, error: RemoteError) -> FsError:
+        known = fs_error(error)
+        if known.status in (FsStatus.NO_SPACE, FsStatus.NOT_FOUND, FsStatus.PATH_NOT_FOUND):
+            return known
+        return FsError(FsStatus.ACCESS_DENIED, f"{directory}: the server refuses to store: {error}")
+
+    def proven_writable(self, directory: RemotePath) -> None:
+        """A file or directory was made in *directory*."""
+        self._writable.add(directory)
+
+    # -- to the server ---------------------------------------------------------------------------
+
+    def fsync(self, context: FileContext) -> None:
+        """Return when everything written so far is on the server, verified.
+
+        Raises:
+            FsError: why it is not; the bytes stay in the spool and are tried again.
+        """
+        node = require_open(context)
+        self.settle(node)
+
+    def settle(self, node: FileNode) -> None:
+        """Send what *node* has and wait for it.
+
+        Raises:
+            FsError: why it could not be sent.
+        """
+        with node.lock:
+            staged = node.staged
+            if staged is None or staged.state is StagedState.DONE or node.unlinked:
+                return
+            version = staged.version
+            send = staged.state in (StagedState.OPEN, StagedState.HELD)
+        try:
+            if send:
+                self.uploader.enqueue(staged)
+            self.uploader.wait(staged, version, UPLOAD_STALL_S)
+        except RemoteError as error:
+            raise fs_error(error) from error
+        except OSError as error:
+            raise local_error(error) from error
+
+    def _fill_gaps(self, staged: StagedFile) -> None:
+        """Uploader's filler thread: bring what is still only on the server."""
+        node = self.nodes.get(staged.path)
+        if node is None or node.staged is not staged:
+            return
+        for start, end in staged.gaps():
+            self._fill_range(node, staged, start, end)
+
+    def _fill_range(self, node: FileNode, staged: StagedFile, start: int, end: int) -> None:
+        """Copy the base's bytes from *start* to *end* into the staged file."""
+        content = self._content(node)
+        buffer = memoryview(bytearray(min(FILL_PIECE_BYTES, end - start)))
+        position = start
+        while position < end:
+            count = self._fetcher.read_into(content, position, buffer[: end - position])
+            if count == 0:
+                raise ContentChanged(f"{node.path}: shorter on the server than it was listed")
+            staged.fill(position, buffer[:count])
+            position += count
+
+    def _uploaded(self, staged: StagedFile, done: Uploaded) -> None:
+        """Callback: a version of *staged* is on the server."""
+        entry = RemoteEntry(
+            name=name_of(done.path), kind=Kind.FILE, size_bytes=done.size_bytes,
+            modified_ns=done.modified_ns,
+        )
+        self._view.metadata.put(done.path, entry)
+        shown_ns = staged.modified_ns
+        self._view.pin(done.path, done.size_bytes, done.modified_ns, shown_ns)
+        self.proven_writable(parent(done.path))
+        with staged.lock:
+            staged.base = Base(size_bytes=done.size_bytes, modified_ns=done.modified_ns)
+        node = self.nodes.get(done.path)
+        if node is not None and node.staged is staged:
+            with node.lock:
+                node.entry = entry
+                content, node.content = node.content, None
+            if content is not None:
+                content.release()
+        self._blocks.forget(done.path)
+        if shown_ns != done.stamped_ns:
+            self.send_time(done.path, shown_ns)
+
+    def _finished(self, staged: StagedFile) -> None:
+        """Callback: nothing newer than what is on the server."""
+        node = self.nodes.get(staged.path)
+        if node is not None and node.staged is staged:
+            self.drop_if_unused(node)
+
+    def adopt_recovered(self, staged: StagedFile) -> None:
+        """Take over a staged file that an earlier run left: send it, or show it as HELD."""
+        entry = None
+        if staged.base is not None:
+            entry = RemoteEntry(
+                name=name_of(staged.path), kind=Kind.FILE,
+                size_bytes=staged.base.size_bytes, modified_ns=staged.base.modified_ns,
+            )
+        if staged.gaps() and staged.state is not StagedState.HELD:
+            there = self._view.find(staged.path)
+            if there is None or entry is None or (there.size_bytes, there.modified_ns) != (
+                entry.size_bytes, entry.modified_ns
+            ):
+                staged.move_to(StagedState.HELD, "the file it changes is another one by now")
+                self._journal.put(staged.record())
+        node = FileNode(staged.path, entry)
+        node.staged = staged
+        with self.nodes.lock:
+            self.nodes.put_locked(node)
+        if staged.state is StagedState.HELD:
+            self.uploader.adopt_held(staged)
+        else:
+            self.uploader.enqueue(staged)
+
+    def send_time(self, path: RemotePath, modified_ns: int) -> None:
+        """Set the time of *path* on the server, without waiting; the drive shows it at once."""
+        entry = self._view.find(path)
+        size = entry.size_bytes if entry is not None and entry.size_bytes is not None else 0
+        self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
+
+        def set_time(client: FtpClient, _control: JobControl) -> None:
+            self._view.retime(path, size, stamp(client, path, modified_ns), modified_ns)
+
+        self._engine.submit(
+            self._engine.job(f"set time of {path}", set_time, priority=Priority.UPLOAD)
+        )
+
+    def close_all(self) -> None:
+        """Close every local file; staged bytes that the server lacks stay on the disk."""
+        for node in self.nodes.all():
+            with node.lock:
+                if node.staged is not None:
+                    node.staged.close(keep=True)
+                if node.content is not None:
+                    node.content.release()
+                    node.content = None
+
+    def keep_for_readers(self, node: FileNode) -> None:
+        """Before a file that is open is deleted on the server: fetch what readers may want."""
+        if node.staged is not None or node.handles == 0 or node.entry is None:
+            return
+        size = node.entry.size_bytes or 0
+        if size <= KEEP_FOR_READERS_BYTES:
+            content = self._content(node)
+            self._fetcher.ensure(content, 0, size)
+
+    def remote(self, label: str, work: Callable[[FtpClient, JobControl], T]) -> T:
+        """Run *work* on a session as foreground metadata.
+
+        Raises:
+            FsError: what went wrong, in a program's words.
+        """
+        try:
+            return self._engine.run(label, work, priority=Priority.METADATA)
+        except RemoteError as error:
+            raise fs_error(error) from error

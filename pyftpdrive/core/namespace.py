@@ -1,0 +1,398 @@
+"""Names: make, remove, rename. They know what is still in the spool.
+
+Each operation reserves its paths, so that two never cross. A reply that was lost is looked after:
+an operation that is run again after a reconnect first finds out whether it already took effect.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pyftpdrive.base.clock import Clock
+from pyftpdrive.base.errors import (
+    AlreadyExists,
+    FsError,
+    FsStatus,
+    NotFound,
+    PermissionRefused,
+    RemoteError,
+    ServerError,
+)
+from pyftpdrive.base.model import Kind, RemoteEntry
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below, join, name_of, parent
+from pyftpdrive.cache.blocks import BlockStore
+from pyftpdrive.cache.metadata import directory_entry
+from pyftpdrive.core.files import Files
+from pyftpdrive.core.nodes import FileContext, FileNode
+from pyftpdrive.core.path_locks import PathLocks
+from pyftpdrive.core.view import View
+from pyftpdrive.ftp.ftp_client import FtpClient
+from pyftpdrive.ftp.jobs import JobControl
+from pyftpdrive.ftp.profile import Proof
+from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base
+from pyftpdrive.spool.states import StagedState
+
+log = logging.getLogger(__name__)
+
+CANCEL_S = 5.0  # to stop an upload of a file that is deleted or replaced
+
+
+class Namespace:
+    """mkdir, rmdir, unlink, rename on files and directories."""
+
+    def __init__(
+        self,
+        files: Files,
+        view: View,
+        blocks: BlockStore,
+        journal: Journal,
+        clock: Clock,
+        *,
+        read_only: bool,
+        patience_s: float,
+    ) -> None:
+        self._files = files
+        self._view = view
+        self._blocks = blocks
+        self._journal = journal
+        self._clock = clock
+        self._read_only = read_only
+        self._patience_s = patience_s
+        self._locks = PathLocks(clock)
+
+    def open_or_create(
+        self, path: RemotePath, *, exclusive: bool, pid: int | None = None
+    ) -> FileContext:
+        """A writable handle on *path*, made when there is no such file.
+
+        Raises:
+            FsError: EXISTS (when *exclusive*), IS_A_DIRECTORY, PATH_NOT_FOUND, ACCESS_DENIED….
+        """
+        with self._locks.hold(path, patience_s=self._patience_s):
+            kind = self.exists(path)
+            if kind is not None and exclusive:
+                raise FsError(FsStatus.EXISTS, f"{path} exists")
+            if kind is not None:
+                return self._files.open(path, write=True, truncate=False, pid=pid)
+            return self._files.create(path, pid=pid)
+
+    def exists(self, path: RemotePath) -> Kind | None:
+        """What *path* is for programs; None: nothing."""
+        if self._files.nodes.get(path) is not None:
+            return Kind.FILE
+        entry = self._view.find(path)
+        return entry.kind if entry else None
+
+    def _require_changeable(self) -> None:
+        if self._read_only:
+            raise FsError(FsStatus.READ_ONLY, "the drive is mounted read-only")
+
+    # -- directories -----------------------------------------------------------------------------
+
+    def make_directory(self, path: RemotePath) -> None:
+        """Make a directory.
+
+        Raises:
+            FsError: EXISTS, PATH_NOT_FOUND, ACCESS_DENIED….
+        """
+        self._require_changeable()
+
+        def make(client: FtpClient, control: JobControl) -> None:
+            try:
+                client.create_dir(path)
+            except AlreadyExists:
+                if control.attempt == 0:
+                    raise
+
+        with self._locks.hold(path, patience_s=self._patience_s):
+            if self.exists(path) is not None:
+                raise FsError(FsStatus.EXISTS, f"{path} exists")
+            try:
+                self._files.remote(f"make directory {path}", make)
+            except FsError as error:
+                if error.status is FsStatus.EXISTS:
+                    self._view.metadata.expire(parent(path))
+                raise
+            entry = directory_entry(name_of(path), self._clock.now_ns())
+            self._view.metadata.created_directory(path, entry)
+            self._view.pin(path, 0, None, self._clock.now_ns())
+            self._files.proven_writable(path)
+
+    def remove_directory(self, path: RemotePath) -> None:
+        """Remove an empty directory; one that has anything in it, also unsent, stays.
+
+        Raises:
+            FsError: NOT_EMPTY, NOT_FOUND, NOT_A_DIRECTORY, BUSY for the root.
+        """
+        self._require_changeable()
+        if path == ROOT:
+            raise FsError(FsStatus.BUSY, "the root of the drive can't be removed")
+        with self._locks.hold(path, patience_s=self._patience_s):
+            self._remove_directory(path)
+
+    def _remove_directory(self, path: RemotePath) -> None:
+        kind = self.exists(path)
+        if kind is None:
+            raise FsError(FsStatus.NOT_FOUND, f"{path}: no such directory")
+        if kind is not Kind.DIRECTORY:
+            raise FsError(FsStatus.NOT_A_DIRECTORY, f"{path} is not a directory")
+        if self._files.nodes.below(path):
+            raise FsError(FsStatus.NOT_EMPTY, f"{path} is not empty")
+
+        def remove(client: FtpClient, control: JobControl) -> None:
+            try:
+                client.delete_dir(path)
+            except NotFound:
+                if control.attempt == 0:
+                    raise
+
+        try:
+            self._files.remote(f"remove directory {path}", remove)
+        except FsError as error:
+            if error.status in (FsStatus.NOT_EMPTY, FsStatus.NOT_FOUND):
+                self._view.metadata.expire(path)
+                self._view.metadata.expire(parent(path))
+            raise
+        self._view.metadata.remove_tree(path)
+        self._view.unpin(path)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def remove_file(self, path: RemotePath) -> None:
+        """Delete a file, also one that is still in the spool. Open handles go on working.
+
+        Raises:
+            FsError: NOT_FOUND, IS_A_DIRECTORY, ACCESS_DENIED….
+        """
+        self._require_changeable()
+        with self._locks.hold(path, patience_s=self._patience_s):
+            kind = self.exists(path)
+            if kind is None:
+                raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file")
+            if kind is Kind.DIRECTORY:
+                raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
+            node = self._files.nodes.get(path)
+            self._stop_upload(node)
+            if node is None or node.entry is not None:
+                try:
+                    self._delete_remote(path, node)
+                except FsError:
+                    self._resume_upload(node)
+                    raise
+            self._forget_file(path, node)
+
+    def _delete_remote(self, path: RemotePath, node: FileNode | None) -> None:
+        if node is not None:
+            try:
+                self._files.keep_for_readers(node)
+            except RemoteError as error:
+                log.debug("%s: readers lose it: %s", path, error)
+
+        def delete(client: FtpClient, control: JobControl) -> None:
+            try:
+                client.delete_file(path)
+            except NotFound:
+                if control.attempt == 0:
+                    raise
+
+        try:
+            self._files.remote(f"delete {path}", delete)
+        except FsError as error:
+            if error.status is FsStatus.NOT_FOUND:
+                self._view.metadata.remove(path)
+            raise
+
+    def _forget_file(self, path: RemotePath, node: FileNode | None) -> None:
+        """*path* is gone for programs; who has it open keeps its bytes."""
+        self._view.metadata.remove(path)
+        self._view.unpin(path)
+        self._blocks.forget(path)
+        if node is None:
+            return
+        with self._files.nodes.lock:
+            self._files.nodes.remove_locked(node)
+            node.unlinked = True
+        self._files.drop_if_unused(node)
+
+    def _stop_upload(self, node: FileNode | None) -> None:
+        """Nothing of *node* is on its way after this.
+
+        Raises:
+            FsError: BUSY, the upload could not be stopped in time.
+        """
+        if node is None or node.staged is None:
+            return
+        if not self._files.uploader.cancel(node.staged, CANCEL_S):
+            raise FsError(FsStatus.BUSY, f"{node.path}: its upload can't be stopped now")
+
+    def _resume_upload(self, node: FileNode | None) -> None:
+        if node is None or node.staged is None:
+            return
+        if node.staged.state is not StagedState.OPEN and node.staged.dirty:
+            self._files.uploader.enqueue(node.staged)
+
+    # -- rename --------------------------------------------------------------------------------------
+
+    def rename(self, old: RemotePath, new: RemotePath, *, replace: bool) -> None:
+        """Give *old* the name *new*; a file there is replaced when *replace* says so.
+
+        Raises:
+            FsError: NOT_FOUND, EXISTS, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY,
+                INVALID_ARGUMENT (into itself), or the server's refusal. Both names keep what
+                they had.
+        """
+        self._require_changeable()
+        if is_below(new, old) or old == ROOT:
+            raise FsError(FsStatus.INVALID_ARGUMENT, f"{old} can't be moved into itself")
+        if new == ROOT:
+            raise FsError(FsStatus.BUSY, "the root of the drive can't be replaced")
+        if is_below(old, new):
+            raise FsError(FsStatus.NOT_EMPTY, f"{new} is not empty")
+        with self._locks.hold(*dict.fromkeys((old, new)), patience_s=self._patience_s):
+            kind, there = self.exists(old), self.exists(new)
+            if kind is None:
+                raise FsError(FsStatus.NOT_FOUND, f"{old}: no such file or directory")
+            if there is not None and not replace:
+                raise FsError(FsStatus.EXISTS, f"{new} exists")
+            if old == new:
+                return
+            if kind is Kind.DIRECTORY:
+                self._rename_directory(old, new, there)
+            else:
+                self._rename_file(old, new, there)
+
+    def _rename_directory(self, old: RemotePath, new: RemotePath, there: Kind | None) -> None:
+        if there is Kind.DIRECTORY:
+            self._remove_directory(new)
+        elif there is not None:
+            raise FsError(FsStatus.NOT_A_DIRECTORY, f"{new} is a file")
+        for node in self._files.nodes.below(old):
+            if node.staged is not None and node.staged.state is not StagedState.OPEN:
+                self._files.settle(node)
+        entry = self._view.entry(old)
+        self._rename_remote(old, new, over=False)
+        for node in self._files.nodes.rebase(old, new):
+            self._retarget(node)
+        self._moved(old, new, entry)
+        self._files.proven_writable(parent(new))
+
+    def _rename_file(self, old: RemotePath, new: RemotePath, there: Kind | None) -> None:
+        if there is Kind.DIRECTORY:
+            raise FsError(FsStatus.IS_A_DIRECTORY, f"{new} is a directory")
+        node, target = self._files.nodes.get(old), self._files.nodes.get(new)
+        over = self._view.find(new) if there is not None else None
+        self._stop_upload(target)
+        try:
+            if node is not None and node.is_new and self._rename_unsent(node, new, over):
+                self._view.metadata.remove(old)
+                self._replaced(target)
+                with self._files.nodes.lock:
+                    self._files.nodes.move_locked(node, new)
+                return
+            if node is not None:
+                self._files.settle(node)
+            entry = self._view.entry(old)
+            self._rename_remote(old, new, over=over is not None)
+        except FsError:
+            self._resume_upload(target)
+            raise
+        self._replaced(target)
+        node = self._files.nodes.get(old)
+        if node is not None:
+            with self._files.nodes.lock:
+                self._files.nodes.move_locked(node, new)
+            self._retarget(node)
+        self._moved(old, new, entry)
+
+    def _rename_unsent(
+        self, node: FileNode, new: RemotePath, over: RemoteEntry | None
+    ) -> bool:
+        """Rename a file that the server has never had: only its target changes.
+
+        False: it got there in this moment; rename it on the server.
+        """
+        with node.lock:
+            staged = node.staged
+            if staged is None or not node.is_new:
+                return False
+            with staged.lock:
+                if staged.state in (StagedState.COMMITTING, StagedState.DONE):
+                    return False
+                staged.path = new
+                if over is not None:
+                    staged.base = Base(
+                        size_bytes=over.size_bytes or 0, modified_ns=over.modified_ns
+                    )
+                self._journal.put(staged.record())
+            node.entry = over
+        return True
+
+    def _replaced(self, target: FileNode | None) -> None:
+        """The file that was called like the new name is gone; who has it open keeps its bytes."""
+        if target is None:
+            return
+        with self._files.nodes.lock:
+            self._files.nodes.remove_locked(target)
+            target.unlinked = True
+        self._files.drop_if_unused(target)
+
+    def _retarget(self, node: FileNode) -> None:
+        """The staged file follows its node's new path."""
+        with node.lock:
+            staged = node.staged
+            if staged is None:
+                return
+            with staged.lock:
+                staged.path = node.path
+                if staged.state is not StagedState.DONE:
+                    self._journal.put(staged.record())
+
+    def _moved(self, old: RemotePath, new: RemotePath, entry: RemoteEntry) -> None:
+        """The server has renamed: so do the caches."""
+        renamed = RemoteEntry(
+            name=name_of(new), kind=entry.kind, size_bytes=entry.size_bytes,
+            modified_ns=entry.modified_ns, mode=entry.mode, perm=entry.perm,
+        )
+        self._blocks.forget(new)
+        self._view.metadata.renamed(old, new, renamed)
+        self._blocks.renamed(old, new)
+        self._view.move_pins(old, new)
+
+    def _rename_remote(self, old: RemotePath, new: RemotePath, *, over: bool) -> None:
+        def rename(client: FtpClient, control: JobControl) -> None:
+            if control.attempt and not client.exists(old) and client.exists(new):
+                return  # the earlier run took effect, only its reply was lost
+            try:
+                if over and client.profile.rename_over is Proof.NO:
+                    _swap(client, old, new)
+                else:
+                    client.rename(old, new)
+            except (AlreadyExists, PermissionRefused, ServerError):
+                if not over or client.profile.rename_over is Proof.YES:
+                    raise
+                client.profile.rename_over = Proof.NO
+                _swap(client, old, new)
+
+        try:
+            self._files.remote(f"rename {old} to {new}", rename)
+        except FsError as error:
+            if error.status in (FsStatus.NOT_FOUND, FsStatus.EXISTS, FsStatus.NOT_EMPTY):
+                self._view.metadata.expire(parent(old))
+                self._view.metadata.expire(parent(new))
+            raise
+
+
+def _swap(client: FtpClient, old: RemotePath, new: RemotePath) -> None:
+    """Rename *old* over *new* on a server that refuses to: by way of a backup name.
+
+    The old version is removed last; when the second step fails it gets its name back.
+    """
+    backup = join(parent(new), f"{TEMPORARY_PREFIX}{name_of(new)[-100:]}.old")
+    client.rename(new, backup)
+    try:
+        client.rename(old, new)
+    except RemoteError:
+        client.rename(backup, new)
+        raise
+    client.delete_file(backup)

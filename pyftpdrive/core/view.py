@@ -1,0 +1,221 @@
+"""What the server's directories hold, as far as a program may know: listings on demand.
+
+One listing of a directory is asked for at a time; whoever needs it meanwhile waits for the same
+one. When the server does not answer, the last known listing is better than an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from pyftpdrive.base.clock import Clock
+from pyftpdrive.base.errors import FsError, FsStatus, RemoteError, RemoteUnavailable
+from pyftpdrive.base.model import Kind, RemoteEntry
+from pyftpdrive.base.paths import ROOT, RemotePath, name_of, parent, rebase
+from pyftpdrive.cache.metadata import MetadataCache
+from pyftpdrive.core.error_map import fs_error
+from pyftpdrive.core.nodes import FileStat, inode_of
+from pyftpdrive.ftp.engine import Engine
+from pyftpdrive.ftp.jobs import Job, Priority
+from pyftpdrive.ftp.listing import Listing
+
+log = logging.getLogger(__name__)
+
+PINS_MAX = 100_000
+PATIENCE_FACTOR_MAX = 10  # a listing that keeps arriving may take this many deadlines
+
+
+class View:
+    """Entries and listings, with the times that programs were told.
+
+    A *pin* keeps the time that a program saw after saving, although the server lists another
+    (its own clock, whole seconds): path → (size, time on the server or None, time shown).
+
+    Locking: `_lock` (rank 15) guards `_flights` and `_pins`; no I/O under it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        metadata: MetadataCache,
+        clock: Clock,
+        *,
+        is_own_temporary: Callable[[str], bool],
+    ) -> None:
+        self._engine = engine
+        self.metadata = metadata
+        self._clock = clock
+        self._is_own_temporary = is_own_temporary
+        self._lock = threading.Lock()
+        self._flights: dict[RemotePath, Job[Listing]] = {}
+        self._pins: OrderedDict[RemotePath, tuple[int, int | None, int]] = OrderedDict()
+        self._mounted_ns = clock.now_ns()
+        self.unparsed: dict[RemotePath, int] = {}  # lines of a listing that nobody understood
+
+    # -- entries -----------------------------------------------------------------------------
+
+    def entry(self, path: RemotePath) -> RemoteEntry:
+        """The server's entry of *path*.
+
+        Raises:
+            FsError: NOT_FOUND, or why it can't be known.
+        """
+        if path == ROOT:
+            return RemoteEntry(name="", kind=Kind.DIRECTORY)
+        known, entry = self.metadata.lookup(path)
+        if not known:
+            entry = self.listing(parent(path), names_only=True).get(name_of(path))
+        if entry is None:
+            raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file or directory")
+        return entry
+
+    def find(self, path: RemotePath) -> RemoteEntry | None:
+        """As `entry`, but None when there is no such name."""
+        try:
+            return self.entry(path)
+        except FsError as error:
+            if error.status in (FsStatus.NOT_FOUND, FsStatus.PATH_NOT_FOUND):
+                return None
+            raise
+
+    def listing(
+        self, directory: RemotePath, *, names_only: bool = False
+    ) -> dict[str, RemoteEntry]:
+        """The entries of *directory* by name; *names_only*: a single name is looked for in it.
+
+        Raises:
+            FsError: why it can't be listed.
+        """
+        if not names_only:
+            data = self.metadata.listing(directory)
+            if data is not None:
+                return data
+        try:
+            self._fetch(directory)
+        except RemoteError as error:
+            data = self.metadata.listing(directory, stale=True)
+            if isinstance(error, RemoteUnavailable) and data is not None:
+                log.debug("%s: showing the last known listing: %s", directory, error)
+                return data
+            raise fs_error(error) from error
+        return self.metadata.listing(directory, stale=True) or {}
+
+    def refresh(self, directory: RemotePath) -> None:
+        """List *directory* again, whatever its age.
+
+        Raises:
+            FsError: why it can't be listed.
+        """
+        try:
+            self._fetch(directory)
+        except RemoteError as error:
+            raise fs_error(error) from error
+
+    def _fetch(self, directory: RemotePath) -> None:
+        with self._lock:
+            job = self._flights.get(directory)
+            if job is None:
+                changes = self.metadata.begin_listing(directory)
+                job = self._engine.job(
+                    f"list {directory}",
+                    lambda client, _control: client.list_dir(directory),
+                    priority=Priority.METADATA,
+                    on_done=lambda ended: self._arrived(directory, changes, ended),
+                )
+                self._flights[directory] = job
+                mine = True
+            else:
+                mine = False
+        if mine:
+            self._engine.submit(job)
+        patience = self._engine.options.deadline_s
+        job.wait(patience, at_most_s=patience * PATIENCE_FACTOR_MAX)
+
+    def _arrived(
+        self,
+        directory: RemotePath,
+        changes: dict[str, RemoteEntry | None],
+        job: Job[Listing],
+    ) -> None:
+        """Callback of the engine, before the waiters go on."""
+        if job.error is None:
+            listing = job.result()
+            entries = (e for e in listing.entries if not self._is_own_temporary(e.name))
+            self.metadata.store(directory, entries, changes)
+            lost = len(listing.unparsed) + len(listing.refused)
+            if lost and self.unparsed.get(directory) != lost:
+                log.info("%s: %d line(s) of the listing can't be shown", directory, lost)
+            if lost:
+                self.unparsed[directory] = lost
+            else:
+                self.unparsed.pop(directory, None)
+        else:
+            self.metadata.abandon_listing(directory, changes)
+        with self._lock:
+            self._flights.pop(directory, None)
+
+    # -- what programs see -----------------------------------------------------------------------
+
+    def stat(self, path: RemotePath, entry: RemoteEntry) -> FileStat:
+        """*entry* as programs see it."""
+        modified = entry.modified_ns
+        if path in self._pins:
+            modified = self._pinned(path, entry)
+        if modified is None:
+            modified = self._mounted_ns
+        return FileStat(
+            entry.kind, entry.size_bytes or 0, modified, modified, entry.mode, inode_of(path)
+        )
+
+    def pin(
+        self, path: RemotePath, size_bytes: int, remote_ns: int | None, shown_ns: int
+    ) -> None:
+        """Go on showing *shown_ns* while the server lists that size and *remote_ns*."""
+        with self._lock:
+            self._pins[path] = (size_bytes, remote_ns, shown_ns)
+            self._pins.move_to_end(path)
+            while len(self._pins) > PINS_MAX:
+                self._pins.popitem(last=False)
+
+    def retime(
+        self, path: RemotePath, size_bytes: int, remote_ns: int | None, shown_ns: int
+    ) -> None:
+        """The server lists *remote_ns* for *path* from now on; go on showing *shown_ns*."""
+        known, entry = self.metadata.lookup(path, stale=True)
+        if known and entry is not None:
+            self.metadata.put(path, replace(entry, modified_ns=remote_ns))
+        self.pin(path, size_bytes, remote_ns, shown_ns)
+
+    def _pinned(self, path: RemotePath, entry: RemoteEntry) -> int | None:
+        with self._lock:
+            pin = self._pins.get(path)
+            if pin is None:
+                return entry.modified_ns
+            size_bytes, remote_ns, shown_ns = pin
+            if entry.size_bytes not in (size_bytes, None):
+                del self._pins[path]
+                return entry.modified_ns
+            if remote_ns is None and entry.modified_ns is not None:
+                self._pins[path] = (size_bytes, entry.modified_ns, shown_ns)
+                return shown_ns
+            if entry.modified_ns not in (remote_ns, None):
+                del self._pins[path]
+                return entry.modified_ns
+            return shown_ns
+
+    def unpin(self, path: RemotePath) -> None:
+        """*path* is gone."""
+        with self._lock:
+            self._pins.pop(path, None)
+
+    def move_pins(self, old: RemotePath, new: RemotePath) -> None:
+        """*old*, or everything below it, is called *new* now."""
+        prefix = old + "/"
+        with self._lock:
+            self._pins.pop(new, None)
+            for path in [p for p in self._pins if p == old or p.startswith(prefix)]:
+                self._pins[rebase(path, old, new)] = self._pins.pop(path)

@@ -1,0 +1,518 @@
+"""The engine: prioritised jobs on session workers.
+
+Nobody above `ftp/` holds a connection. They submit a job and wait for its result. Workers
+(threads, one FTP session each) take the best job. How many workers there are follows from demand
+and from what the server allowed (421/530); everything works on one.
+
+Rules
+- A worker connects *before* it takes a job, so a job never waits for a login while another
+  session is free.
+- A job that is not urgent never takes the last session when there could be several; where there is
+  only one, long transfers ask `should_yield` after each piece and give way.
+- A waiting job grows more urgent with time, so that an upload gets its turn beside a long read.
+- A session that died costs one silent reconnect and one replay. `JobControl.attempt` tells the
+  work that an earlier run may have taken effect: look, then decide.
+- While the server does not answer, each connection attempt that fails ends the waiting jobs once
+  the policy's attempts are used up, and new jobs fail fast until an attempt succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pyftpdrive.base.clock import Clock, SystemClock
+from pyftpdrive.base.errors import (
+    LoginRefused,
+    NotAnFtpServer,
+    RemoteError,
+    RemoteTimeout,
+    RemoteUnavailable,
+    TlsError,
+    TooManySessions,
+)
+from pyftpdrive.ftp.ftp_client import ClientOptions, FtpClient
+from pyftpdrive.ftp.jobs import Job, JobCancelled, JobState, JobYielded, Priority, Work
+from pyftpdrive.ftp.profile import ServerProfile
+from pyftpdrive.ftp.retry import RetryPolicy
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+AGING_S = 2.0  # a job that waited this long counts as one priority more urgent
+SESSION_IDLE_MAX_S = 50.0  # surplus sessions are given back to the server after this
+LIMIT_RETRY_S = 300.0  # a learned limit is tried again after this
+PROBE_HOLD_S = 0.2  # between two connection attempts that jobs ask for
+FATAL_AT_LOGIN = (LoginRefused, TlsError, NotAnFtpServer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How the engine treats the server."""
+
+    sessions_max: int = 8
+    deadline_s: float = 3.0  # patience of a program that waits for a first answer
+    retry: RetryPolicy = RetryPolicy()
+    keepalive_s: float = 60.0  # 0: never send NOOP
+
+
+@dataclass(slots=True)
+class _Link:
+    """What is known about reaching the server. Guarded by the engine's lock."""
+
+    failures: int = 0  # connection attempts in a row that failed
+    error: RemoteError | None = None
+    attempted_at: float = float("-inf")
+    connecting: int = 0
+    sessions_limit: int | None = None  # learned; None: no limit met yet
+    limit_learned_at: float = 0.0
+
+
+class _Worker:
+    """One thread with one session."""
+
+    def __init__(self, client: FtpClient) -> None:
+        self.client = client
+        self.job: Job[object] | None = None
+        self.thread: threading.Thread | None = None
+        self.idle_since = 0.0
+
+
+class _Control:
+    """JobControl for one run of one job."""
+
+    def __init__(self, engine: Engine, job: Job[object]) -> None:
+        self._engine = engine
+        self._job = job
+
+    @property
+    def attempt(self) -> int:
+        return self._job.attempt
+
+    @property
+    def cancelled(self) -> bool:
+        return self._job.cancelled
+
+    def should_yield(self) -> bool:
+        self._job.last_activity = self._engine.clock.monotonic()
+        return self._engine.is_urgent_for(self._job)
+
+
+class Engine:
+    """Runs jobs on sessions.
+
+    Locking: `_changed` (rank 50) guards everything below it; no I/O under it. Job callbacks and
+    work run outside it.
+    """
+
+    def __init__(
+        self,
+        client_options: ClientOptions,
+        options: EngineOptions,
+        profile: ServerProfile,
+        *,
+        clock: Clock | None = None,
+        client_factory: Callable[[], FtpClient] | None = None,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.options = options
+        self.profile = profile
+        self._client_factory = client_factory or (
+            lambda: FtpClient(client_options, profile, clock=self.clock)
+        )
+        self._changed = threading.Condition(threading.Lock())
+        self._queue: list[Job[object]] = []
+        self._workers: list[_Worker] = []
+        self._link = _Link()
+        self._stopping = False
+        self._last_error: str | None = None
+
+    # -- for the layers above ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect the first session.
+
+        Raises:
+            RemoteError: the server can't be used as configured; nothing keeps running.
+        """
+        client = self._client_factory()
+        client.connect()
+        worker = _Worker(client)
+        with self._changed:
+            self._launch_locked(worker)
+
+    def submit(self, job: Job[T]) -> Job[T]:
+        """Queue *job*; its result comes through `Job.wait` or its callback."""
+        with self._changed:
+            if self._stopping:
+                refused: RemoteError | None = RemoteUnavailable("the drive is being unmounted")
+            else:
+                refused = self._refusal_locked(job)
+            if refused is None:
+                self._queue.append(job)  # type: ignore[arg-type]  # a Job of anything
+                self._grow_locked()
+                self._changed.notify_all()
+        if refused is not None:
+            job.fail(refused)
+        return job
+
+    def run(
+        self, label: str, work: Work[T], *, priority: Priority, patience_s: float | None = -1.0
+    ) -> T:
+        """Submit *work* and wait for its result.
+
+        *patience_s*: see `Job.wait`; by default the application's deadline.
+
+        Raises:
+            RemoteError: what the work raised, or RemoteTimeout.
+        """
+        job = self.submit(self.job(label, work, priority=priority))
+        patience = self.options.deadline_s if patience_s == -1.0 else patience_s
+        try:
+            return job.wait(patience, at_most_s=None if patience is None else patience * 10)
+        except RemoteTimeout:
+            self.withdraw(job)
+            raise
+
+    def job(
+        self,
+        label: str,
+        work: Work[T],
+        *,
+        priority: Priority,
+        on_done: Callable[[Job[T]], None] | None = None,
+        attempts_max: int | None = None,
+    ) -> Job[T]:
+        """Make a job (not yet submitted)."""
+        return Job(
+            label,
+            work,
+            priority=priority,
+            clock=self.clock,
+            on_done=on_done,
+            attempts_max=attempts_max,
+        )
+
+    def withdraw(self, job: Job[T]) -> None:
+        """Drop *job* if it has not been started; a running one goes on."""
+        with self._changed:
+            queued = job in self._queue
+            if queued:
+                self._queue.remove(job)  # type: ignore[arg-type]
+        if queued:
+            job.fail(JobCancelled(job.label))
+
+    def cancel(self, job: Job[T]) -> None:
+        """Stop *job*: now when it is queued, at its next `control.cancelled` when it runs."""
+        job.cancel()
+        self.withdraw(job)
+
+    def is_urgent_for(self, running: Job[object]) -> bool:
+        """True when a job more urgent than *running* waits and no other session can take it."""
+        queue = self._queue
+        if not queue:
+            return False
+        with self._changed:
+            now = self.clock.monotonic()
+            best = min((self._rank(job, now) for job in self._queue), default=None)
+            if best is None or best >= running.priority:
+                return False
+            idle = any(w.job is None and w.client.connected for w in self._workers)
+            return not idle and self._link.connecting == 0
+
+    def session_count(self) -> int:
+        """Sessions that are open now."""
+        with self._changed:
+            return sum(worker.client.connected for worker in self._workers)
+
+    def status(self) -> dict[str, object]:
+        """For people: sessions, queue, reachability."""
+        with self._changed:
+            return {
+                "open": sum(worker.client.connected for worker in self._workers),
+                "limit": self._limit_locked(),
+                "queued": len(self._queue),
+                "reachable": self._link.failures == 0,
+                "last_error": self._last_error,
+            }
+
+    def stop(self) -> None:
+        """End all sessions; queued jobs fail. Returns when every thread has ended."""
+        with self._changed:
+            self._stopping = True
+            queued, self._queue = self._queue, []
+            workers = list(self._workers)
+            self._changed.notify_all()
+        for job in queued:
+            job.fail(JobCancelled("the drive is being unmounted"))
+        for worker in workers:
+            running = worker.job
+            if running is not None:
+                running.cancel()
+        for worker in workers:
+            if worker.thread is not None:
+                worker.thread.join(timeout=5.0)
+            if worker.thread is not None and worker.thread.is_alive():
+                worker.client.close_abruptly()
+                worker.thread.join(timeout=5.0)
+
+    # -- workers ----------------------------------------------------------------------------
+
+    def _limit_locked(self) -> int:
+        link = self._link
+        if link.sessions_limit is not None:
+            if self.clock.monotonic() - link.limit_learned_at > LIMIT_RETRY_S:
+                link.sessions_limit = None
+            else:
+                return min(link.sessions_limit, self.options.sessions_max)
+        return self.options.sessions_max
+
+    def _rank(self, job: Job[object], now: float) -> float:
+        return max(0.0, job.priority - (now - job.submitted_at) // AGING_S)
+
+    def _refusal_locked(self, job: Job[T]) -> RemoteError | None:
+        """The error for a job that need not even wait: the server is known to be away."""
+        link = self._link
+        if link.failures <= self.options.retry.attempts or job.priority >= Priority.UPLOAD:
+            return None
+        now = self.clock.monotonic()
+        if link.connecting and now - link.attempted_at > self.options.deadline_s / 3:
+            return link.error
+        if not link.connecting and now - link.attempted_at < PROBE_HOLD_S:
+            return link.error
+        return None
+
+    def _grow_locked(self) -> None:
+        """Start one more worker when a job waits that no present one will take."""
+        if self._stopping:
+            return
+        idle = sum(worker.job is None for worker in self._workers)
+        wanted = min(len(self._queue), self._limit_locked() - len(self._workers))
+        if wanted > 0 and idle == 0:
+            worker = _Worker(self._client_factory())
+            self._launch_locked(worker)
+
+    def _launch_locked(self, worker: _Worker) -> None:
+        worker.idle_since = self.clock.monotonic()
+        name = f"ftp-session-{len(self._workers) + 1}"
+        worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
+        self._workers.append(worker)
+        worker.thread.start()
+
+    def _work(self, worker: _Worker) -> None:
+        """Body of a worker thread."""
+        try:
+            while self._ready(worker):
+                job = self._take(worker)
+                if job is not None:
+                    self._run(worker, job)
+        finally:
+            worker.client.disconnect()
+            with self._changed:
+                if worker in self._workers:
+                    self._workers.remove(worker)
+                self._changed.notify_all()
+
+    def _ready(self, worker: _Worker) -> bool:
+        """Have a session; False: this worker is not needed any more."""
+        while not worker.client.connected:
+            with self._changed:
+                while not self._stopping and not self._may_connect_locked(worker):
+                    self.clock.wait(self._changed, self._connect_pause_locked())
+                if self._stopping:
+                    return False
+                if not self._queue and len(self._workers) > 1:
+                    return False
+                self._link.connecting += 1
+                self._link.attempted_at = self.clock.monotonic()
+            if not self._connect(worker):
+                return False
+        return not self._stopping
+
+    def _may_connect_locked(self, worker: _Worker) -> bool:
+        """Now is the time to dial: a job waits, or the prober's pause is over."""
+        link, now = self._link, self.clock.monotonic()
+        if not link.failures:
+            return bool(self._queue) or worker is not self._workers[0]
+        if worker is not self._workers[0]:
+            return True  # leaves in _ready, or helps out
+        if any(job.priority < Priority.UPLOAD for job in self._queue):
+            early = link.attempted_at + self._job_pause_locked()
+            if now >= early:
+                return True
+        return now >= link.attempted_at + self._probe_pause_locked()
+
+    def _job_pause_locked(self) -> float:
+        """Between attempts while programs wait: short at first, then as configured."""
+        if self._link.failures > self.options.retry.attempts:
+            return PROBE_HOLD_S
+        return max(PROBE_HOLD_S, self.options.retry.delay_before(self._link.failures))
+
+    def _probe_pause_locked(self) -> float:
+        return max(1.0, self.options.retry.delay_before(self._link.failures + 1))
+
+    def _connect_pause_locked(self) -> float | None:
+        if not self._link.failures:
+            return None
+        now = self.clock.monotonic()
+        waits = [self._link.attempted_at + self._probe_pause_locked() - now]
+        if any(job.priority < Priority.UPLOAD for job in self._queue):
+            waits.append(self._link.attempted_at + self._job_pause_locked() - now)
+        return max(0.01, min(waits))
+
+    def _connect(self, worker: _Worker) -> bool:
+        """Dial once. False: this worker ends."""
+        error: RemoteError | None = None
+        try:
+            worker.client.connect()
+        except RemoteError as caught:
+            error = caught
+        lost: list[Job[object]] = []
+        keep = True
+        with self._changed:
+            link = self._link
+            link.connecting -= 1
+            others = [w for w in self._workers if w is not worker and w.client.connected]
+            if error is None:
+                link.failures, link.error = 0, None
+            elif others and isinstance(error, (TooManySessions, LoginRefused)):
+                # The login worked before: the server only refuses one more session.
+                link.sessions_limit = max(1, len(others))
+                link.limit_learned_at = self.clock.monotonic()
+                self.profile.sessions_limit = link.sessions_limit
+                log.info("the server allows %d session(s): %s", link.sessions_limit, error)
+                keep = False
+            elif others:
+                keep = False
+            else:
+                link.failures += 1
+                link.error = error
+                self._last_error = str(error)
+                if link.failures > self.options.retry.attempts or isinstance(error, FATAL_AT_LOGIN):
+                    lost = [job for job in self._queue if job.priority < Priority.UPLOAD]
+                    self._queue = [job for job in self._queue if job not in lost]
+                keep = worker is self._workers[0]
+            if not keep and worker in self._workers:
+                self._workers.remove(worker)
+            self._changed.notify_all()
+        if error is not None:
+            level = logging.DEBUG if others else logging.INFO
+            log.log(level, "could not open a session: %s", error)
+            for job in lost:
+                job.fail(error)
+        return keep
+
+    def _take(self, worker: _Worker) -> Job[object] | None:
+        """Wait for the best job; None: look after the session (keep-alive, idle, stop)."""
+        with self._changed:
+            worker.idle_since = self.clock.monotonic()
+            while not self._stopping:
+                now = self.clock.monotonic()
+                job = self._best_locked(now)
+                if job is not None:
+                    self._queue.remove(job)
+                    worker.job = job
+                    job.state = JobState.RUNNING
+                    self._grow_locked()
+                    return job
+                pause = self._idle_pause_locked(worker, now)
+                if pause <= 0:
+                    break
+                self.clock.wait(self._changed, pause)
+            if self._stopping:
+                return None
+            surplus = len(self._workers) > 1
+        self._look_after(worker, surplus=surplus)
+        return None
+
+    def _best_locked(self, now: float) -> Job[object] | None:
+        limit = self._limit_locked()
+        patient = sum(w.job is not None and w.job.priority >= Priority.UPLOAD for w in self._workers)
+        # The last session is for those who wait in front of a screen.
+        urgent_only = limit > 1 and patient >= limit - 1
+        ready = [
+            job
+            for job in self._queue
+            if job.not_before <= now and not (urgent_only and job.priority >= Priority.UPLOAD)
+        ]
+        if not ready:
+            return None
+        return min(ready, key=lambda job: (self._rank(job, now), job.submitted_at))
+
+    def _idle_pause_locked(self, worker: _Worker, now: float) -> float:
+        pauses = [SESSION_IDLE_MAX_S]
+        if self.options.keepalive_s > 0:
+            pauses.append(worker.client.last_used + self.options.keepalive_s - now)
+        if len(self._workers) > 1:
+            pauses.append(worker.idle_since + SESSION_IDLE_MAX_S - now)
+        pauses += [job.not_before - now for job in self._queue if job.not_before > now]
+        return min(pauses)
+
+    def _look_after(self, worker: _Worker, *, surplus: bool) -> None:
+        """Give back a session that is idle for long, or keep it alive."""
+        now = self.clock.monotonic()
+        if surplus and now - worker.idle_since >= SESSION_IDLE_MAX_S:
+            worker.client.disconnect()
+            return
+        if self.options.keepalive_s > 0 and now - worker.client.last_used >= self.options.keepalive_s:
+            try:
+                worker.client.noop()
+            except RemoteError as error:
+                log.info("an idle session ended: %s", error)
+
+    def _run(self, worker: _Worker, job: Job[object]) -> None:
+        """Run one job once and decide what its end means."""
+        client = worker.client
+        error: BaseException | None = None
+        result: object = None
+        try:
+            if job.cancelled:
+                raise JobCancelled(job.label)
+            client.on_activity = lambda: setattr(job, "last_activity", self.clock.monotonic())
+            result = job.work(client, _Control(self, job))
+        except (RemoteError, JobCancelled, JobYielded) as caught:
+            error = caught
+        except Exception as caught:  # noqa: BLE001  # the worker loop: one of three places
+            log.exception("%s failed unexpectedly", job.label)
+            client.disconnect()
+            error = caught
+        finally:
+            client.on_activity = None
+        again = self._requeue(worker, job, error)
+        if again:
+            return
+        if error is not None:
+            if isinstance(error, RemoteError):
+                log.debug("%s: %s", job.label, error)
+                if isinstance(error, RemoteUnavailable):
+                    self._last_error = f"{job.label}: {error}"
+            job.fail(error)
+        else:
+            job.finish(result)
+
+    def _requeue(self, worker: _Worker, job: Job[object], error: BaseException | None) -> bool:
+        """Put *job* back when it yielded or when its session died; True when it is queued."""
+        with self._changed:
+            worker.job = None
+            again = False
+            now = self.clock.monotonic()
+            if isinstance(error, JobYielded):
+                job.submitted_at = now  # its age was used up: the urgent one goes first
+                again = True
+            elif isinstance(error, RemoteUnavailable) and not job.cancelled:
+                allowed = (
+                    self.options.retry.attempts if job.attempts_max is None else job.attempts_max
+                )
+                if job.attempt < allowed:
+                    job.attempt += 1
+                    job.not_before = now + self.options.retry.delay_before(job.attempt)
+                    again = True
+            again = again and not self._stopping
+            if again:
+                job.state = JobState.QUEUED
+                self._queue.append(job)
+            self._changed.notify_all()
+        return again

@@ -1,0 +1,479 @@
+"""`FtpClient`: one FTP session with the verbs of a file system and truthful errors.
+
+Why not on the standard library's ftplib, as the design had it: nothing of it would be left.
+It reads replies through a decoded, buffered file (a name that isn't UTF-8 raises; after a
+timeout the file is unusable; how many lines a reply may have is unbounded; nothing shows whether a
+second reply waits), so there is no pipelining, no look for surplus replies and no exact name. It
+offers no TLS session for data connections (cpython#63699), reads 150 before it dials nothing else,
+and `unwrap()` at the end of an upload waits for servers that never answer it. What remains, parsing of
+227/229/257, is in `replies`. So the plumbing is ours: `channel` (control connection), `session`
+(login and state), `transfers` (data connections), `directory` (listings), `evidence` (what a 550
+meant). This module only puts them together.
+
+Source: RFC 959, 2389, 2428, 2640, 3659, 4217; draft-somers-ftp-mfxx (MFMT); draft-peterson-
+streamlined-ftp-command-extensions (AVBL).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from pyftpdrive.base.clock import Clock, SystemClock
+from pyftpdrive.base.errors import (
+    DirectoryNotEmpty,
+    NotADirectory,
+    NotFound,
+    NotImplementedByServer,
+    ProtocolViolation,
+    RemoteError,
+    RemoteTimeout,
+    RemoteUnavailable,
+)
+from pyftpdrive.base.model import Kind, RemoteEntry
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of
+from pyftpdrive.base.secret import Secret
+from pyftpdrive.ftp import evidence, transfers
+from pyftpdrive.ftp.channel import command_line
+from pyftpdrive.ftp.directory import NotEntered, list_directory
+from pyftpdrive.ftp.listing import Listing, parse_mlst
+from pyftpdrive.ftp.profile import Proof, ServerProfile
+from pyftpdrive.ftp.replies import Reply, parse_mdtm, parse_size, remote_error
+from pyftpdrive.ftp.session import UNKNOWN_COMMAND, ClientOptions, Session, TlsMode, raw_octets
+from pyftpdrive.ftp.transfers import RetrieveStream, TransferRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ClientOptions", "FtpClient", "RetrieveStream", "Secret", "TlsMode"]
+
+T = TypeVar("T")
+READ_BYTES = 256 * 1024
+
+
+class FtpClient:
+    """One session. Not thread-safe: one owner thread (`close_abruptly` is the exception).
+
+    Paths are relative to `options.root`. Any method may raise RemoteUnavailable (RemoteTimeout)
+    when the server, the network or the session is gone; `connected` is then False.
+    """
+
+    def __init__(
+        self, options: ClientOptions, profile: ServerProfile, clock: Clock | None = None
+    ) -> None:
+        self.options = options
+        self.profile = profile
+        self._session = Session(options, profile, clock or SystemClock())
+
+    # -- the session ------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """True while the session is usable, as far as we know."""
+        return self._session.connected
+
+    @property
+    def last_used(self) -> float:
+        """When the server was last heard or spoken to (monotonic seconds)."""
+        return self._session.last_used
+
+    @property
+    def on_activity(self) -> Callable[[], None] | None:
+        """Called whenever octets arrive or leave; None: nobody watches."""
+        return self._session.on_activity
+
+    @on_activity.setter
+    def on_activity(self, watcher: Callable[[], None] | None) -> None:
+        self._session.on_activity = watcher
+
+    def connect(self, timeout_s: float | None = None) -> None:
+        """Dial and log in; nothing when already connected.
+
+        *timeout_s* bounds each wait of the login only.
+
+        Raises:
+            TooManySessions: the server takes no more sessions now.
+            RemoteUnavailable: nobody answers there (RemoteTimeout: not in time).
+            LoginRefused: user name or password.
+            NotAnFtpServer: something else answers there.
+            TlsError: TLS can't be had, or the certificate isn't trusted.
+            NotFound: `options.root` does not exist.
+        """
+        if not self.connected:
+            self._session.connect(timeout_s)
+
+    def disconnect(self) -> None:
+        """End the session; never fails and never waits long."""
+        self._session.quit()
+
+    def reconnect(self) -> None:
+        """A fresh session in place of this one; raises what `connect` raises."""
+        self._session.close()
+        self._session.connect()
+
+    def close_abruptly(self) -> None:
+        """Cut the connections from another thread: the owner's wait fails at once."""
+        self._session.close()
+
+    def noop(self) -> None:
+        """Ask for a sign of life."""
+        self._session.command("NOOP")
+
+    # -- looking ----------------------------------------------------------------------------
+
+    def list_dir(self, path: RemotePath) -> Listing:
+        """What is in *path*, fresh from the server, with exact times where it tells them.
+
+        Raises:
+            NotFound: no such directory.
+            NotADirectory: it is a file.
+            PermissionRefused: this login may not see it.
+        Source: RFC 3659 7, RFC 959 4.1.3.
+        """
+        return self._with_tls_fallback(lambda: self._list_dir(path))
+
+    def _list_dir(self, path: RemotePath) -> Listing:
+        try:
+            return list_directory(self._session, path)
+        except NotEntered as exc:
+            raise evidence.why_not_entered(self._session, path, exc.answer) from exc
+        except TransferRefused as exc:
+            raise remote_error(exc.reply, action=f"list {path}") from exc
+
+    def stat(self, path: RemotePath) -> RemoteEntry:
+        """One file or directory, fresh from the server.
+
+        Raises:
+            NotFound: nothing is there.
+        Source: RFC 3659 7 (MLST); without it SIZE, MDTM and CWD tell.
+        """
+        if path == ROOT:
+            return RemoteEntry(name="", kind=Kind.DIRECTORY)
+        entry = self._mlst(path) if self.profile.mlst is not Proof.NO else None
+        if entry is None or entry.kind is Kind.LINK:
+            entry = evidence.look(self._session, path, thorough=self._sizes_unknown()) or entry
+        if entry is None:
+            raise NotFound(f"{path}: does not exist")
+        return entry
+
+    def _sizes_unknown(self) -> bool:
+        """True when a missing SIZE proves nothing about a file."""
+        return self.profile.size is Proof.NO
+
+    def _mlst(self, path: RemotePath) -> RemoteEntry | None:
+        """What MLST says; None: ask otherwise."""
+        try:
+            reply = self._session.command("MLST", path)
+        except RemoteTimeout:
+            self.profile.deny("mlst")  # some servers hang on it: once is enough
+            raise
+        if reply.code in UNKNOWN_COMMAND:
+            self.profile.deny("mlst")
+        if reply.is_positive:
+            entry = parse_mlst([raw_octets(line) for line in reply.lines], self._session.codec)
+            if entry is not None:
+                self.profile.confirm("mlst")
+                return RemoteEntry(
+                    name=name_of(path),
+                    kind=entry.kind,
+                    size_bytes=entry.size_bytes,
+                    modified_ns=entry.modified_ns,
+                    mode=entry.mode,
+                    perm=entry.perm,
+                    link_target=entry.link_target,
+                )
+        if isinstance(remote_error(reply, action="MLST"), NotFound):
+            raise NotFound(f"{path}: {reply.text}", reply=reply.text)
+        return None
+
+    def get_file_size(self, path: RemotePath) -> int:
+        """Octets of the file.
+
+        Raises:
+            NotFound, IsADirectory, PermissionRefused: no size, for that reason.
+        Source: RFC 3659 4.
+        """
+        reply = self._session.command("SIZE", path)
+        if reply.code == 213:
+            self.profile.confirm("size")
+            return parse_size(reply.text)
+        if reply.code in UNKNOWN_COMMAND:
+            self.profile.deny("size")
+            entry = evidence.look(self._session, path)
+            if entry is not None and entry.size_bytes is not None:
+                return entry.size_bytes
+        raise evidence.why_not_read(self._session, path, reply)
+
+    def get_file_mtime(self, path: RemotePath) -> int:
+        """When the file changed, nanoseconds since 1970 UTC.
+
+        Raises:
+            NotFound, PermissionRefused, NotImplementedByServer: no time, for that reason.
+        Source: RFC 3659 3.
+        """
+        reply = self._session.command("MDTM", path)
+        if reply.code == 213:
+            self.profile.confirm("mdtm")
+            return parse_mdtm(reply.text)
+        if reply.code in UNKNOWN_COMMAND:
+            self.profile.deny("mdtm")
+        raise evidence.why_not_read(self._session, path, reply)
+
+    def exists(self, path: RemotePath) -> bool:
+        """True when there is something at *path*."""
+        with contextlib.suppress(NotFound):
+            self.stat(path)
+            return True
+        return False
+
+    def is_dir(self, path: RemotePath) -> bool:
+        """True when *path* is a directory."""
+        with contextlib.suppress(NotFound):
+            return self.stat(path).kind is Kind.DIRECTORY
+        return False
+
+    def available_bytes(self, path: RemotePath) -> int | None:
+        """Free space at *path* (AVBL), or None when the server does not tell."""
+        if self.profile.avbl is Proof.NO:
+            return None
+        reply = self._session.command("AVBL", path)
+        if reply.code == 213:
+            with contextlib.suppress(ProtocolViolation, ValueError):
+                available = parse_size(reply.text)
+                self.profile.confirm("avbl")
+                return available
+        if 500 <= reply.code < 600 and self.profile.avbl is Proof.UNKNOWN:
+            self.profile.deny("avbl")
+        return None
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def open_retrieve(self, path: RemotePath, offset_bytes: int = 0) -> RetrieveStream:
+        """The file's octets from *offset_bytes* on, as a stream.
+
+        An offset at or behind the end gives an empty stream. Where the server has no REST, what
+        lies before the offset is read and thrown away.
+
+        Raises:
+            NotFound, IsADirectory, PermissionRefused: the server does not send it.
+        Source: RFC 959 4.1.3 (RETR), RFC 3659 5 (REST in stream mode).
+        """
+        return self._with_tls_fallback(lambda: self._open_retrieve(path, offset_bytes))
+
+    def _open_retrieve(self, path: RemotePath, offset_bytes: int) -> RetrieveStream:
+        try:
+            return transfers.open_retrieve(self._session, self._session.wire(path), offset_bytes)
+        except TransferRefused as exc:
+            if offset_bytes:  # proftpd refuses an offset behind the end
+                size = self._session.command("SIZE", path)
+                if size.code == 213 and parse_size(size.text) <= offset_bytes:
+                    return RetrieveStream(None)
+            raise evidence.why_not_read(self._session, path, exc.reply) from exc
+
+    def read_file(self, path: RemotePath, offset: int, length: int) -> bytes:
+        """Up to *length* octets from *offset*; fewer only at the end of the file."""
+        return self._with_tls_fallback(lambda: self._read_file(path, offset, length))
+
+    def _read_file(self, path: RemotePath, offset: int, length: int) -> bytes:
+        stream = self._open_retrieve(path, offset)
+        content = bytearray()
+        buffer = memoryview(bytearray(min(READ_BYTES, max(1, length))))
+        while len(content) < length:
+            count = stream.read_into(buffer[: length - len(content)])
+            if count == 0:
+                break
+            content += buffer[:count]
+        stream.finish()
+        return bytes(content)
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def store(
+        self,
+        path: RemotePath,
+        source: BinaryIO,
+        *,
+        offset_bytes: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Make *path* hold *source* from its position to its end; the octets sent.
+
+        The kernel copies where it can. With *offset_bytes* the file's first octets are kept: only
+        where APPE or REST+STOR was proven on this server. *progress* gets the octets sent so far
+        after each MiB; what it raises aborts the transfer and goes on to the caller.
+
+        Raises:
+            NoSpace: disk or quota are full; the file on the server is incomplete.
+            NotFound: the directory does not exist.
+            IsADirectory, PermissionRefused: refused before any octet moved.
+            NotImplementedByServer: no proven way to begin at an offset.
+        Source: RFC 959 4.1.3 (STOR, APPE).
+        """
+        verb, rest_bytes = self._way_to_write(path, offset_bytes)
+        position = source.tell() if source.seekable() else None
+
+        def run() -> int:
+            if position is not None:
+                source.seek(position)
+            return transfers.store(
+                self._session,
+                self._session.wire(path),
+                source,
+                verb=verb,
+                offset_bytes=rest_bytes,
+                progress=progress,
+            )
+
+        try:
+            return self._with_tls_fallback(run) if position is not None else run()
+        except TransferRefused as exc:
+            raise evidence.why_not_written(self._session, path, exc.reply) from exc
+
+    def _way_to_write(self, path: RemotePath, offset_bytes: int) -> tuple[str, int]:
+        """The command, and the argument of REST before it (0: none)."""
+        if offset_bytes == 0:
+            return "STOR", 0
+        if self.profile.appe is Proof.YES and self.get_file_size(path) == offset_bytes:
+            return "APPE", 0
+        if self.profile.rest_stor is Proof.YES:
+            return "STOR", offset_bytes
+        raise NotImplementedByServer(
+            f"{self._session.server} was not proven to write from an offset"
+        )
+
+    def write_file(self, path: RemotePath, data: bytes, offset: int = 0) -> int:
+        """`store` for octets in memory."""
+        return self.store(path, io.BytesIO(data), offset_bytes=offset)
+
+    def create_file(self, path: RemotePath) -> None:
+        """Make *path* an empty file; one that exists is emptied."""
+        self.write_file(path, b"")
+
+    def set_mtime(self, path: RemotePath, modified_ns: int) -> bool:
+        """Set the file's time (whole seconds); False when this server does not let us.
+
+        Source: draft-somers-ftp-mfxx 3.1 (MFMT); vsftpd's MDTM with a time.
+        """
+        try:
+            stamp = datetime.fromtimestamp(modified_ns // 10**9, UTC).strftime("%Y%m%d%H%M%S")
+        except (ValueError, OverflowError, OSError):
+            return False
+        prefix = stamp.zfill(14).encode("ascii") + b" "
+        if self.profile.mfmt is not Proof.NO:
+            reply = self._session.command("MFMT", path, prefix=prefix)
+            if reply.is_positive:
+                self.profile.confirm("mfmt")
+                return True
+            if reply.code not in UNKNOWN_COMMAND:
+                return False  # for this file; proves nothing
+            self.profile.deny("mfmt")
+        if self.profile.mdtm_set is Proof.NO:
+            return False
+        return self._set_mtime_by_mdtm(path, prefix, modified_ns)
+
+    def _set_mtime_by_mdtm(self, path: RemotePath, prefix: bytes, modified_ns: int) -> bool:
+        """`MDTM time path`. Servers that don't know it look for a file of that name: harmless."""
+        reply = self._session.command("MDTM", path, prefix=prefix)
+        unproven = self.profile.mdtm_set is Proof.UNKNOWN
+        if reply.code == 213 and not unproven:
+            return True
+        now = self._session.command("MDTM", path)
+        if now.code != 213:
+            return False
+        done = reply.code == 213 and parse_mdtm(now.text) // 10**9 == modified_ns // 10**9
+        if done:
+            self.profile.confirm("mdtm_set")
+        else:
+            self.profile.deny("mdtm_set")
+        return done
+
+    # -- changing names ---------------------------------------------------------------------
+
+    def delete_file(self, path: RemotePath) -> None:
+        """Remove a file.
+
+        Raises:
+            NotFound, IsADirectory, PermissionRefused: it is still as it was.
+        """
+        reply = self._session.command("DELE", path)
+        if not reply.is_positive:
+            raise evidence.why_not_deleted(self._session, path, reply)
+
+    def create_dir(self, path: RemotePath) -> None:
+        """Make a directory.
+
+        Raises:
+            AlreadyExists: something of that name is there.
+            NotFound: the parent does not exist.
+            PermissionRefused: this login may not.
+        """
+        reply = self._session.command("MKD", path)
+        if not reply.is_positive:
+            raise evidence.why_not_created(self._session, path, reply)
+
+    def delete_dir(self, path: RemotePath) -> None:
+        """Remove an empty directory. RMD is never sent for one that is not: some servers recurse.
+
+        Raises:
+            DirectoryNotEmpty: it has entries now, whatever any cache says.
+            NotFound, NotADirectory, PermissionRefused: it is still as it was.
+        """
+        listing = self.list_dir(path)
+        if listing.entries or listing.unparsed or listing.refused:
+            raise DirectoryNotEmpty(f"{path}: is not empty")
+        if path == ROOT:
+            raise NotADirectory("the mounted directory itself can't be removed")
+        reply = self._session.flight(
+            [*self._leave(path), command_line("RMD", self._session.wire(path))]
+        )[-1]
+        if not reply.is_positive:
+            raise evidence.why_not_removed(self._session, path, reply)
+
+    def rename(self, old: RemotePath, new: RemotePath) -> None:
+        """Give *old* the name *new*, by one RNFR and one RNTO. What is at *new* may be replaced.
+
+        Raises:
+            NotFound: *old*, or the directory of *new*, does not exist.
+            AlreadyExists: the server does not replace what is at *new*.
+            PermissionRefused: this login may not.
+        """
+        lines = [
+            *self._leave(old),
+            command_line("RNFR", self._session.wire(old)),
+            command_line("RNTO", self._session.wire(new)),
+        ]
+        if self.profile.pipelining is Proof.YES:
+            *_, source, target = self._session.flight(lines)
+        else:
+            *_, source = self._session.flight(lines[:-1])
+            target = source
+            if source.code == 350:
+                (target,) = self._session.flight(lines[-1:])
+        if source.code != 350 or not target.is_positive:
+            refused: Reply = target if source.code == 350 else source
+            raise evidence.why_not_renamed(self._session, old, new, refused)
+
+    def _leave(self, path: RemotePath) -> list[bytes]:
+        """CWD out of a directory that is to go: Windows servers keep hold of where we are."""
+        cwd = self._session.cwd
+        if cwd is None or (cwd != path and not is_below(cwd, path)):
+            return []
+        self._session.cwd = ROOT
+        return [command_line("CWD", self._session.wire(ROOT))]
+
+    # -- TLS 1.3 ----------------------------------------------------------------------------
+
+    def _with_tls_fallback(self, run: Callable[[], T]) -> T:
+        """Run *run*; again in a TLS 1.2 session when 1.3 turned out not to work for data."""
+        before = self.profile.tls13_data
+        try:
+            return run()
+        except RemoteUnavailable:
+            if before is Proof.NO or self.profile.tls13_data is not Proof.NO:
+                raise
+        except RemoteError:
+            raise
+        self.reconnect()
+        return run()

@@ -1,0 +1,225 @@
+"""The local copy of a file that programs are writing.
+
+A staged file starts empty or on top of a version of the server's file (its *base*). Bytes that
+were written are here; bytes below `base_limit` that were not are still only in the base and are
+called gaps. Everything else is zeros, as POSIX wants it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyftpdrive.base.files import OPEN_FLAGS, read_at, write_at
+from pyftpdrive.base.paths import RemotePath, join, parent
+from pyftpdrive.base.ranges import ByteRanges
+from pyftpdrive.spool.journal import StagedRecord
+from pyftpdrive.spool.states import StagedState, may_follow
+
+TEMPORARY_PREFIX = ".pyftpdrive-"
+"""How names that this program makes on the server begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The version of the server's file that a staged file builds on."""
+
+    size_bytes: int
+    modified_ns: int | None
+
+
+class StagedFile:
+    """Bytes on their way to the server.
+
+    `version` counts the changes; an upload of version n is complete when `sent_version` >= n.
+
+    Locking: `lock` (rank 35) guards every field and the local file's size; local disk I/O happens
+    under it, network I/O never.
+    """
+
+    def __init__(
+        self,
+        staged_id: str,
+        local_path: Path,
+        path: RemotePath,
+        *,
+        base: Base | None,
+        now_ns: int,
+        restored: StagedRecord | None = None,
+    ) -> None:
+        self.id = staged_id
+        self.local_path = local_path
+        self.path = path  # the target; follows renames
+        self.base = base
+        self.lock = threading.RLock()
+        self.size_bytes = base.size_bytes if base else 0
+        self.base_limit = self.size_bytes
+        self.own = ByteRanges()
+        self.modified_ns = now_ns
+        self.version = 1
+        self.sent_version = 0
+        self.state = StagedState.OPEN
+        self.reason: str | None = None
+        self._fd = os.open(local_path, OPEN_FLAGS, 0o600)
+        if restored is None:
+            os.ftruncate(self._fd, self.size_bytes)
+        else:
+            self._restore(restored)
+
+    # -- content -----------------------------------------------------------------------------
+
+    def write(self, offset: int, data: bytes | memoryview, now_ns: int) -> int:
+        """Put *data* at *offset*; a hole before it reads as zeros."""
+        end = offset + len(data)
+        with self.lock:
+            write_at(self._fd, data, offset)
+            self.own.add(offset, end)
+            self.size_bytes = max(self.size_bytes, end)
+            self._touched_locked(now_ns)
+        return len(data)
+
+    def truncate(self, size_bytes: int, now_ns: int) -> None:
+        """Cut to, or extend with zeros to, *size_bytes*."""
+        with self.lock:
+            os.ftruncate(self._fd, size_bytes)
+            if size_bytes < self.size_bytes:
+                self.own.truncate(size_bytes)
+            self.base_limit = min(self.base_limit, size_bytes)
+            self.size_bytes = size_bytes
+            self._touched_locked(now_ns)
+
+    def _touched_locked(self, now_ns: int) -> None:
+        self.version += 1
+        self.modified_ns = now_ns
+
+    def set_modified(self, modified_ns: int) -> None:
+        """A program set the time; it is sent after the bytes, which don't change by it."""
+        with self.lock:
+            self.modified_ns = modified_ns
+
+    def gaps(self, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+        """The parts of [start, end) that are still only in the base."""
+        with self.lock:
+            limit = self.base_limit if end is None else min(end, self.base_limit)
+            return self.own.missing(start, limit) if start < limit else []
+
+    def fill(self, offset: int, data: bytes | memoryview) -> None:
+        """Put bytes of the base where nothing was written meanwhile; not a change."""
+        with self.lock:
+            end = min(offset + len(data), self.base_limit)
+            for start, stop in self.own.missing(offset, end) if offset < end else []:
+                write_at(self._fd, data[start - offset : stop - offset], start)
+                self.own.add(start, stop)
+
+    def read_into(self, offset: int, view: memoryview) -> int:
+        """Copy local bytes; the caller has looked after the gaps."""
+        with self.lock:
+            length = min(len(view), self.size_bytes - offset)
+            if length <= 0:
+                return 0
+            return read_at(self._fd, view[:length], offset)
+
+    # -- bookkeeping ---------------------------------------------------------------------------
+
+    @property
+    def dirty(self) -> bool:
+        """True when the server lacks the newest version."""
+        return self.sent_version < self.version
+
+    def move_to(self, state: StagedState, reason: str | None = None) -> None:
+        """Change the state; an impossible step is a bug."""
+        with self.lock:
+            if not may_follow(self.state, state):
+                raise AssertionError(f"{self.path}: {self.state} can't become {state}")
+            self.state, self.reason = state, reason
+
+    def record(self) -> StagedRecord:
+        """What the journal must know."""
+        with self.lock:
+            return StagedRecord(
+                id=self.id,
+                path=self.path,
+                state=self.state,
+                size_bytes=self.size_bytes,
+                modified_ns=self.modified_ns,
+                base_size=self.base.size_bytes if self.base else None,
+                base_ns=self.base.modified_ns if self.base else None,
+                gaps=tuple(self.gaps()),
+                reason=self.reason,
+            )
+
+    def temporary_path(self) -> RemotePath:
+        """Where the upload goes before it gets its name."""
+        return join(parent(self.path), f"{TEMPORARY_PREFIX}{self.id}.part")
+
+    def _restore(self, record: StagedRecord) -> None:
+        """Take over what the journal knew; the local file stays as it is."""
+        self.size_bytes = record.size_bytes
+        if record.state is StagedState.OPEN:
+            # Not closed when the program died: what is on the disk may be newer than the row.
+            self.size_bytes = os.fstat(self._fd).st_size
+        self.base_limit = self.size_bytes
+        if self.size_bytes:
+            self.own.add(0, self.size_bytes)
+        for start, end in record.gaps:
+            self.own.remove(start, end)
+        self.modified_ns = record.modified_ns
+        self.state = record.state
+        self.reason = record.reason
+
+    def snapshot(self, target: Path) -> int:
+        """Copy the present content to *target*; return the version it is of."""
+        with self.lock:
+            shutil.copyfile(self.local_path, target)
+            return self.version
+
+    def close(self, *, keep: bool = False) -> None:
+        """Close the local file and remove it unless *keep*."""
+        with self.lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            if not keep:
+                self.local_path.unlink(missing_ok=True)
+
+
+class Staging:
+    """The directory of staged files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._made: set[str] = set()
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def create(self, path: RemotePath, *, base: Base | None, now_ns: int) -> StagedFile:
+        """A new staged file for *path*.
+
+        Raises:
+            OSError: the local disk refused.
+        """
+        staged_id = secrets.token_hex(8)
+        self._made.add(staged_id)
+        return StagedFile(staged_id, self.directory / staged_id, path, base=base, now_ns=now_ns)
+
+    def reopen(self, record: StagedRecord) -> StagedFile | None:
+        """The staged file of a journal row; None when its local file is gone."""
+        local = self.directory / record.id
+        if not local.is_file():
+            return None
+        self._made.add(record.id)
+        base = (
+            None
+            if record.base_size is None
+            else Base(size_bytes=record.base_size, modified_ns=record.base_ns)
+        )
+        return StagedFile(
+            record.id, local, record.path, base=base, now_ns=record.modified_ns, restored=record
+        )
+
+    def made(self, staged_id: str) -> bool:
+        """True when *staged_id* is of this run or was taken over from an earlier one."""
+        return staged_id in self._made

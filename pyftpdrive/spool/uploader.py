@@ -1,0 +1,480 @@
+"""Sends staged files to the server, each under a temporary name first.
+
+    fill gaps → STOR temporary → verify size → rename over the target → set the time → done
+
+The journal's row is removed last. A file that changed while it was sent is sent again, and is
+renamed only when the octets that were sent are of one version. A refusal that waiting can't mend
+makes the file HELD: shown to the user, kept, never dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyftpdrive.base.clock import Clock
+from pyftpdrive.base.errors import (
+    AlreadyExists,
+    NoSpace,
+    NotFound,
+    NotImplementedByServer,
+    PermissionRefused,
+    RemoteError,
+    RemoteTimeout,
+    RemoteUnavailable,
+    ServerError,
+    TransferTruncated,
+)
+from pyftpdrive.base.paths import RemotePath
+from pyftpdrive.ftp.engine import Engine
+from pyftpdrive.ftp.ftp_client import FtpClient
+from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
+from pyftpdrive.ftp.profile import Proof
+from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.staging import StagedFile
+from pyftpdrive.spool.states import StagedState
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 60.0
+TORN_MAX = 3  # sent while being written this often: copy it aside first
+
+
+class VersionChanged(RemoteError):
+    """The staged file was written to while it was being sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """What is on the server now."""
+
+    path: RemotePath
+    size_bytes: int
+    modified_ns: int | None  # as the server will list it; None: not known
+    stamped_ns: int  # the staged file's time that was sent
+    version: int
+
+
+class Upload:
+    """One staged file's way to the server. Guarded by `Uploader._changed`."""
+
+    __slots__ = ("cancelled", "error", "failures", "held", "job", "progress_at", "staged", "torn")
+
+    def __init__(self, staged: StagedFile) -> None:
+        self.staged = staged
+        self.job: Job[Uploaded] | None = None
+        self.error: RemoteError | None = None  # of the last attempt
+        self.failures = 0
+        self.torn = 0
+        self.cancelled = False
+        self.held = False  # refused for good
+        self.progress_at = 0.0
+
+
+class Uploader:
+    """The queue of uploads.
+
+    Locking: `_changed` (rank 40) guards `_uploads` and every Upload; no I/O under it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        clock: Clock,
+        *,
+        fill_gaps: Callable[[StagedFile], None],
+        on_uploaded: Callable[[StagedFile, Uploaded], None],
+        on_finished: Callable[[StagedFile], None],
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+        self._fill_gaps = fill_gaps
+        self._on_uploaded = on_uploaded  # a version is there; the staged file may be newer
+        self._on_finished = on_finished  # nothing newer; the journal's row is gone
+        self._changed = threading.Condition(threading.Lock())
+        self._uploads: dict[str, Upload] = {}
+        self._stopped = False
+        self._to_fill: queue.SimpleQueue[Upload | None] = queue.SimpleQueue()
+        self._filler = threading.Thread(target=self._fill_loop, name="spool-filler", daemon=True)
+        self._filler.start()
+
+    # -- for core ------------------------------------------------------------------------------
+
+    def enqueue(self, staged: StagedFile) -> None:
+        """Send *staged* as soon as a session is free; durable when this returns.
+
+        Raises:
+            OSError: the journal can't be written; the file stays OPEN.
+        """
+        with staged.lock:
+            with self._changed:
+                upload = self._uploads.get(staged.id)
+            under_way = upload is not None and not upload.held and not upload.cancelled
+            if under_way and staged.state is not StagedState.OPEN:
+                return  # that very version is being sent
+            staged.move_to(StagedState.QUEUED)
+            self._journal.put(staged.record())
+            with self._changed:
+                upload = self._uploads.get(staged.id)
+                if upload is not None and not upload.held and not upload.cancelled:
+                    upload.error = None
+                    return  # an older version is being sent: _leave finds the newer one
+                upload = Upload(staged)
+                upload.progress_at = self._clock.monotonic()
+                self._uploads[staged.id] = upload
+        self._launch(upload, delay_s=0.0)
+
+    def adopt_held(self, staged: StagedFile) -> None:
+        """Show a staged file of an earlier run that can't be sent without the user."""
+        upload = Upload(staged)
+        upload.held = True
+        with self._changed:
+            self._uploads[staged.id] = upload
+
+    def cancel(self, staged: StagedFile, patience_s: float) -> bool:
+        """Stop sending *staged* and remove its temporary file; False when it can't be stopped.
+
+        After True nothing of it is on its way any more, and its journal row still exists.
+        """
+        with self._changed:
+            upload = self._uploads.get(staged.id)
+            if upload is None:
+                return True
+            upload.cancelled = True
+            job = upload.job
+        if job is not None:
+            self._engine.cancel(job)
+        until = self._clock.monotonic() + patience_s
+        with self._changed:
+            while staged.id in self._uploads:
+                if upload.job is None or upload.job.ended:
+                    self._uploads.pop(staged.id, None)
+                    break
+                left = until - self._clock.monotonic()
+                if left <= 0:
+                    return False
+                self._clock.wait(self._changed, min(left, 0.05))
+        return True
+
+    def discard(self, staged: StagedFile) -> None:
+        """Forget a staged file whose bytes are not wanted any more (deleted by the user)."""
+        with self._changed:
+            self._uploads.pop(staged.id, None)
+            self._changed.notify_all()
+        self._journal.delete(staged.id)
+        staged.close()
+
+    def wait(self, staged: StagedFile, version: int, patience_s: float) -> None:
+        """Block until *version* is on the server, verified.
+
+        Raises:
+            RemoteError: why it is not there; the bytes stay in the spool.
+        """
+        with self._changed:
+            upload = self._uploads.get(staged.id)
+            since = self._clock.monotonic()
+            while staged.sent_version < version and staged.state is not StagedState.DONE:
+                if upload is None:
+                    raise RemoteUnavailable(f"{staged.path}: the upload was cancelled")
+                if upload.error is not None:
+                    raise upload.error
+                last = max(since, upload.progress_at)
+                left = last + patience_s - self._clock.monotonic()
+                if left <= 0:
+                    raise RemoteTimeout(f"{staged.path}: still not on the server; kept and retried")
+                self._clock.wait(self._changed, left)
+                upload = self._uploads.get(staged.id, upload)
+
+    def pending(self) -> list[StagedFile]:
+        """Staged files that are on their way or wait for their turn."""
+        with self._changed:
+            return [u.staged for u in self._uploads.values() if not u.held]
+
+    def held(self) -> list[StagedFile]:
+        """Staged files that the server refused."""
+        with self._changed:
+            return [u.staged for u in self._uploads.values() if u.held]
+
+    def failing(self) -> list[tuple[StagedFile, str]]:
+        """Pending files whose last attempt failed, with the reason."""
+        with self._changed:
+            return [
+                (u.staged, str(u.error))
+                for u in self._uploads.values()
+                if u.error is not None and not u.held
+            ]
+
+    def drain(self, timeout_s: float) -> list[StagedFile]:
+        """Wait until nothing is pending; return what is left when *timeout_s* passed."""
+        until = self._clock.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                left = [u.staged for u in self._uploads.values() if not u.held]
+                remaining = until - self._clock.monotonic()
+                if not left or remaining <= 0:
+                    return left
+                self._clock.wait(self._changed, remaining)
+
+    def stop(self) -> None:
+        """End the filler thread; what is pending stays in the journal."""
+        self._stopped = True
+        self._to_fill.put(None)
+        self._filler.join(timeout=5.0)
+
+    # -- on the way ------------------------------------------------------------------------------
+
+    def _launch(self, upload: Upload, *, delay_s: float) -> None:
+        if upload.staged.gaps():
+            self._to_fill.put(upload)
+            return
+        self._submit(upload, delay_s=delay_s)
+
+    def _submit(self, upload: Upload, *, delay_s: float) -> None:
+        job = self._engine.job(
+            f"upload {upload.staged.path}",
+            lambda client, control: self._send(upload, client, control),
+            priority=Priority.UPLOAD,
+            on_done=lambda ended: self._ended(upload, ended),
+            attempts_max=1,  # one silent reconnect; after that the spool's own, slower pace
+        )
+        job.not_before = self._clock.monotonic() + delay_s
+        with self._changed:
+            upload.job = job
+        self._engine.submit(job)
+
+    def _fill_loop(self) -> None:
+        """Body of the filler: brings the missing parts of the base, one file at a time."""
+        while (upload := self._to_fill.get()) is not None:
+            if upload.cancelled:
+                continue
+            try:
+                self._fill_gaps(upload.staged)
+            except RemoteError as error:
+                self._failed(upload, error)
+            except OSError as error:
+                self._failed(upload, NoSpace(f"{upload.staged.path}: local disk: {error}"))
+            else:
+                self._submit(upload, delay_s=0.0)
+
+    def _send(self, upload: Upload, client: FtpClient, control: JobControl) -> Uploaded:
+        """Body of the job. Runs on a session."""
+        staged = upload.staged
+        with staged.lock:
+            version, size_bytes = staged.version, staged.size_bytes
+            staged.move_to(StagedState.SENDING)
+        temporary = staged.temporary_path()
+
+        def progress(_total: int) -> None:
+            upload.progress_at = self._clock.monotonic()
+            control.should_yield()  # shows the waiting callers that something moves
+            if upload.cancelled or control.cancelled:
+                raise JobCancelled(f"upload {staged.path}")
+            if staged.version != version:
+                raise VersionChanged(f"{staged.path}: written to while it was being sent")
+
+        direct = client.profile.rename is Proof.NO
+        named = staged.path
+        source = staged.local_path
+        if upload.torn >= TORN_MAX:
+            source = staged.local_path.with_suffix(".snapshot")
+            version = staged.snapshot(source)
+        try:
+            with source.open("rb") as stream:
+                progress(0)
+                sent = client.store(
+                    named if direct else temporary, stream, progress=progress
+                )
+            if sent != size_bytes:
+                raise VersionChanged(f"{staged.path}: {sent} bytes sent, {size_bytes} expected")
+            if direct:
+                self._verify_size(client, named, size_bytes)
+                target = named
+                if staged.path != named:
+                    raise VersionChanged(f"{named}: renamed while it was being sent")
+            else:
+                self._verify_size(client, temporary, size_bytes)
+                target = self._commit(upload, client, temporary, version)
+        except (JobCancelled, VersionChanged):
+            self._remove_quietly(client, temporary)
+            raise
+        finally:
+            if source is not staged.local_path:
+                source.unlink(missing_ok=True)
+        stamped_ns = staged.modified_ns
+        return Uploaded(
+            path=target,
+            size_bytes=size_bytes,
+            modified_ns=stamp(client, target, stamped_ns),
+            stamped_ns=stamped_ns,
+            version=version,
+        )
+
+    def _commit(
+        self, upload: Upload, client: FtpClient, temporary: RemotePath, version: int
+    ) -> RemotePath:
+        """Give the temporary file its name; return that name."""
+        staged = upload.staged
+        with staged.lock:
+            if upload.cancelled:
+                raise JobCancelled(f"upload {staged.path}")
+            if staged.version != version and upload.torn < TORN_MAX:
+                raise VersionChanged(f"{staged.path}: written to while it was being sent")
+            staged.move_to(StagedState.COMMITTING)
+            target, replaces = staged.path, staged.base is not None
+        try:
+            client.rename(temporary, target)
+        except (AlreadyExists, PermissionRefused, ServerError) as refusal:
+            self._rename_otherwise(client, temporary, target, refusal)
+        else:
+            if replaces and client.profile.rename_over is Proof.UNKNOWN:
+                self._verify_size(client, target, staged.size_bytes)
+                client.profile.rename_over = Proof.YES
+        return target
+
+    def _rename_otherwise(
+        self,
+        client: FtpClient,
+        temporary: RemotePath,
+        target: RemotePath,
+        refusal: RemoteError,
+    ) -> None:
+        """The server refused to rename: over an existing file only, or at all?"""
+        if not client.exists(target):
+            if isinstance(refusal, PermissionRefused) and client.exists(temporary):
+                client.profile.rename = Proof.NO
+                self._remove_quietly(client, temporary)
+                raise RemoteUnavailable(f"{target}: renaming is refused; stored directly instead")
+            raise refusal
+        client.profile.rename_over = Proof.NO
+        backup = RemotePath(temporary.removesuffix(".part") + ".old")
+        try:
+            client.rename(target, backup)
+        except PermissionRefused:
+            client.profile.rename = Proof.NO
+            self._remove_quietly(client, temporary)
+            raise RemoteUnavailable(f"{target}: renaming is refused; stored directly") from refusal
+        try:
+            client.rename(temporary, target)
+        except RemoteError:
+            client.rename(backup, target)
+            raise
+        client.delete_file(backup)
+
+    def _verify_size(self, client: FtpClient, path: RemotePath, size_bytes: int) -> None:
+        """What the server says it has must be what was sent."""
+        try:
+            actual = client.get_file_size(path)
+        except NotImplementedByServer:
+            return  # this server can't be asked; its 226 is all the proof there is
+        if actual != size_bytes:
+            raise TransferTruncated(f"{path}: the server has {actual} of {size_bytes} bytes")
+
+    def _remove_quietly(self, client: FtpClient, temporary: RemotePath) -> None:
+        if not client.connected:
+            return
+        try:
+            client.delete_file(temporary)
+        except RemoteError as error:
+            log.debug("temporary file %s was not removed: %s", temporary, error)
+
+    # -- the end of an attempt --------------------------------------------------------------------
+
+    def _ended(self, upload: Upload, job: Job[Uploaded]) -> None:
+        """Callback of the engine: decide what the attempt's end means."""
+        staged = upload.staged
+        if job.error is None:
+            self._succeeded(upload, job.result())
+        elif isinstance(job.error, VersionChanged):
+            upload.torn += 1
+            self._continue(upload, delay_s=0.05 * upload.torn)
+        elif isinstance(job.error, JobCancelled):
+            with staged.lock:
+                if staged.state in (StagedState.SENDING, StagedState.COMMITTING):
+                    staged.move_to(StagedState.QUEUED)
+            self._leave(upload)
+        elif isinstance(job.error, RemoteError):
+            self._failed(upload, job.error)
+        else:
+            self._failed(upload, ServerError(f"{staged.path}: internal error: {job.error}"))
+
+    def _succeeded(self, upload: Upload, done: Uploaded) -> None:
+        staged = upload.staged
+        upload.error, upload.failures, upload.torn = None, 0, 0
+        self._on_uploaded(staged, done)
+        with staged.lock:
+            staged.sent_version = max(staged.sent_version, done.version)
+            finished = not staged.dirty
+            if finished:
+                staged.move_to(StagedState.DONE)
+                self._journal.delete(staged.id)
+        if finished:
+            self._leave(upload)
+            self._on_finished(staged)
+        else:
+            self._continue(upload, delay_s=0.0)
+
+    def _continue(self, upload: Upload, *, delay_s: float) -> None:
+        """There is a newer version: send it now, or when its writer closes the file."""
+        staged = upload.staged
+        with staged.lock:
+            writing = staged.state is StagedState.OPEN
+            if not writing:
+                staged.move_to(StagedState.QUEUED)
+                self._journal.put(staged.record())
+        if writing or upload.cancelled:
+            self._leave(upload)
+        else:
+            self._launch(upload, delay_s=delay_s)
+
+    def _leave(self, upload: Upload) -> None:
+        """Take *upload* off the list, unless `enqueue` asked for a newer version meanwhile."""
+        staged = upload.staged
+        with staged.lock, self._changed:
+            again = (
+                staged.state is StagedState.QUEUED
+                and staged.dirty
+                and not upload.cancelled
+                and not self._stopped
+            )
+            if not again and self._uploads.get(staged.id) is upload:
+                del self._uploads[staged.id]
+            self._changed.notify_all()
+        if again:
+            self._launch(upload, delay_s=0.0)
+
+    def _failed(self, upload: Upload, error: RemoteError) -> None:
+        """Try again later, or hold."""
+        staged = upload.staged
+        upload.failures += 1
+        delay = min(RETRY_FIRST_S * 2 ** min(upload.failures - 1, 10), RETRY_MAX_S)
+        retry = error.retryable or isinstance(error, NoSpace)
+        with staged.lock:
+            staged.move_to(StagedState.QUEUED if retry else StagedState.HELD, str(error))
+            self._journal.put(staged.record())
+        with self._changed:
+            upload.error = error
+            upload.held = not retry
+            self._changed.notify_all()
+        if upload.cancelled or self._stopped:
+            self._leave(upload)
+        elif retry:
+            log.info("upload of %s will be tried again: %s", staged.path, error)
+            self._launch(upload, delay_s=delay)
+        else:
+            log.warning("upload of %s is held: %s", staged.path, error)
+
+
+def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
+    """Set the time that programs saw; return the time that the server will list, None: unknown."""
+    try:
+        if client.set_mtime(path, modified_ns):
+            return modified_ns // 1_000_000_000 * 1_000_000_000
+        return client.get_file_mtime(path)
+    except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
+        return None
