@@ -73,6 +73,7 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
         self._lock = threading.Lock()
         self._next = 0
         self.handles: dict[int, FileContext] = {}
+        self.directories: dict[int, RemotePath] = {}  # nullpath_ok: readdir gets no path
         self._kept: dict[str, tuple[int, int]] = {}  # path -> (size, time) of the kernel's pages
         self.uid, self.gid = os.getuid(), os.getgid()
 
@@ -173,6 +174,18 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
 
     # -- names -------------------------------------------------------------------------------
 
+    def opendir(self, path: str) -> int:
+        with self._lock:
+            self._next += 1
+            self.directories[self._next] = remote_path(path)
+            return self._next
+
+    def releasedir(self, path: str | None, fh: int) -> int:
+        del path
+        with self._lock:
+            self.directories.pop(fh, None)
+        return 0
+
     def unlink(self, path: str) -> int:
         self._kept.pop(path, None)
         self._filesystem.remove_file(remote_path(path))
@@ -256,8 +269,10 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type informat
     def getattr_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:
         if fip and (context := self.operations.handles.get(fip.contents.fh)) is not None:
             found = self._filesystem.stat_handle(context)
+        elif path is not None:
+            found = self._filesystem.stat(self._path(path))
         else:
-            found = self._filesystem.stat(self._path(path or b"/"))
+            return -errno.EBADF
         ctypes.memset(buf, 0, ctypes.sizeof(mfusepy.c_stat))
         self.operations.fill(buf.contents, found)
         return 0
@@ -265,8 +280,10 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type informat
     def readdir_fuse_3(
         self, path: bytes | None, buf: Any, filler: Any, offset: int, fip: Any, flags: int
     ) -> int:
-        del offset, fip
-        directory = self._path(path or b"/")
+        del path, offset
+        directory = self.operations.directories.get(fip.contents.fh)
+        if directory is None:
+            return -errno.EBADF
         fill = self.operations.fill
         plus = FILL_DIR_PLUS if flags & READDIR_PLUS else 0
         st = mfusepy.c_stat()

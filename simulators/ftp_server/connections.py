@@ -137,9 +137,9 @@ class FlippedSource:
         """Up to *length* more octets."""
         data = self._source.next(length)
         if 0 <= self._at < len(data):
-            data = bytearray(data)
-            data[self._at] ^= 0xFF
-            self._at, data = -1, bytes(data)
+            flipped = bytearray(data)
+            flipped[self._at] ^= 0xFF
+            data = bytes(flipped)
         self._at -= len(data)
         return data
 

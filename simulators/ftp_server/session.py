@@ -18,15 +18,16 @@ from simulators.ftp_server import connections
 from simulators.ftp_server.commands import CommandError
 from simulators.ftp_server.data import DataChannel, Transfer, Trigger
 from simulators.ftp_server.faults import TRANSFERS, Fault
-from simulators.ftp_server.library import CallLater, RawChat
+from simulators.ftp_server.library import RawChat
 from simulators.ftp_server.transfers import Transfers
 
 if TYPE_CHECKING:
     from simulators.ftp_server.ledger import LedgerEntry
+    from simulators.ftp_server.library import CallLater
 
 _COMMAND_MAX = 16 * 1024
+_TELNET = dict.fromkeys((0xDCFF, 0xDCF4, 0xDCF2))
 _BYTE_GAP_S = 0.0005
-_POSITIVE = {"MKD": 257, "XMKD": 257, "MFMT": 213}
 
 
 class Session(Transfers):
@@ -162,7 +163,7 @@ class Session(Transfers):
         line = raw.decode("utf-8", "surrogateescape")
         verb, _, arg = line.partition(" ")
         # ABOR may come with Telnet's Interrupt Process and Synch in front of it.
-        verb = verb.lstrip("\udcff\udcf4\udcf2").upper()
+        verb = verb.translate(_TELNET).upper()
         if self.profile.strips_arguments:
             arg = arg.rstrip().replace('"', "")
         entry = self.sim.ledger.add(self.number, verb, arg)
