@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyftpdrive.base.errors import MountError, MountProblem
-from pyftpdrive.config import Config
+from pyftpdrive.cache.fetcher import KIB, MIB, FetchOptions
+from pyftpdrive.cache.metadata import MetadataOptions
+from pyftpdrive.config import Config, cache_directory, upload_directory
 from pyftpdrive.core.filesystem import Filesystem
-from pyftpdrive.drive import Drive
-from pyftpdrive.ftp.ftp_client import ClientOptions
+from pyftpdrive.drive import Drive, DriveOptions
+from pyftpdrive.ftp.engine import EngineOptions
+from pyftpdrive.ftp.ftp_client import ClientOptions, TlsMode
+from pyftpdrive.ftp.retry import RetryPolicy
 from pyftpdrive.hosts.host import Host, HostOptions
 
+ATTRIBUTE_TTL_MAX_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReport:
@@ -101,7 +106,7 @@ def _default_host(filesystem: Filesystem, options: HostOptions) -> Host:
             MountProblem.HOST_MISSING,
             "the Windows drive (WinFsp) comes with a later release; this one mounts on Linux",
         )
-    from pyftpdrive.hosts.fuse import FuseHost  # noqa: PLC0415  # needs libfuse at import
+    from pyftpdrive.hosts.fuse import FuseHost  # needs libfuse at import
 
     return FuseHost(filesystem, options)
 
@@ -112,3 +117,70 @@ def server_url(client: ClientOptions) -> str:
     host = f"[{client.host}]" if ":" in client.host else client.host
     scheme = {"none": "ftp", "explicit": "ftpes", "implicit": "ftps"}[client.tls.value]
     return f"{scheme}://{user}{host}:{client.port}"
+
+
+def drive_options(config: Config) -> DriveOptions:
+    """The options of every layer, from the configuration."""
+    ftp, cache, connection = config.ftp, config.cache, config.connection
+    # The kernel answers by itself for this long; it counts as part of the listing's age.
+    kernel_s = attribute_ttl(config)
+    return DriveOptions(
+        client=ClientOptions(
+            host=ftp.host,
+            port=ftp.port,
+            username=ftp.username,
+            password=ftp.password,
+            passive=ftp.passive_mode,
+            tls=TlsMode(ftp.tls),
+            tls_verify=ftp.tls_verify,
+            tls_ca_file=ftp.tls_ca_file or None,
+            encoding=ftp.encoding,
+            timeout_s=connection.timeout_seconds,
+            root=ftp.root,
+        ),
+        engine=EngineOptions(
+            sessions_max=ftp.max_sessions,
+            deadline_s=connection.deadline_seconds,
+            retry=RetryPolicy(
+                attempts=connection.retry_attempts, delay_s=connection.retry_delay_seconds
+            ),
+            keepalive_s=connection.keepalive_interval_seconds,
+        ),
+        metadata=MetadataOptions(
+            enabled=cache.enabled,
+            directory_ttl_s=max(0.0, cache.directory_ttl_seconds - kernel_s),
+            metadata_ttl_s=max(0.0, cache.metadata_ttl_seconds - kernel_s),
+        ),
+        fetch=FetchOptions(
+            read_ahead_bytes=cache.read_ahead_mb * MIB,
+            small_file_bytes=cache.small_file_kb * KIB,
+            first_byte_s=connection.deadline_seconds,
+        ),
+        cache_directory=cache_directory(config),
+        cache_max_bytes=cache.max_size_mb * MIB,
+        spool_directory=upload_directory(config),
+        drain_timeout_s=config.upload.drain_timeout_seconds,
+        read_only=config.mount.read_only,
+    )
+
+
+def attribute_ttl(config: Config) -> float:
+    """How long the kernel may answer without asking: a small part of what was configured."""
+    if not config.cache.enabled:
+        return 0.0
+    return min(ATTRIBUTE_TTL_MAX_S, config.cache.directory_ttl_seconds / 6)
+
+
+def host_options(config: Config, source: str) -> HostOptions:
+    """How the drive looks, from the configuration."""
+    mount = config.mount
+    return HostOptions(
+        drive=mount.drive,
+        label=mount.volume_label,
+        source=source,
+        read_only=mount.read_only,
+        allow_other=mount.allow_other,
+        file_mode=mount.file_mode,
+        directory_mode=mount.directory_mode,
+        attribute_ttl_s=attribute_ttl(config),
+    )

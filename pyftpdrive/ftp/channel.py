@@ -67,9 +67,7 @@ class ControlChannel:
     Only `close` may be called by another thread: it makes the owner's wait fail.
     """
 
-    def __init__(
-        self, sock: socket.socket, *, timeout_s: float, clock: Clock, server: str
-    ) -> None:
+    def __init__(self, sock: socket.socket, *, timeout_s: float, clock: Clock, server: str) -> None:
         self._sock: socket.socket | ssl.SSLSocket = sock
         self._reader = ReplyReader()
         self._clock = clock

@@ -18,6 +18,7 @@ import selectors
 import socket
 import ssl
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 from pyftpdrive.base.errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pyftpdrive.ftp.session import Session
 
 DIAL_TIMEOUT_S = 10.0  # a data port that does not answer by then is filtered
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # SO_LINGER
 _CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, 10035)
 _NO_SUCH_MODE = (500, 501, 502, 503, 504, 522)
 
@@ -57,7 +59,7 @@ class DataConnection:
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        self.sock.setblocking(True)
+        self.sock.settimeout(None)
 
     def accept(self, peer_host: str, timeout_s: float) -> None:
         """Take the server's connection; anybody else's is closed unheard."""
@@ -78,9 +80,7 @@ class DataConnection:
         if self.sock is not None:
             if hard:
                 with contextlib.suppress(OSError):
-                    self.sock.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                    )
+                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self.sock.close()
         if self.listener is not None:
             self.listener.close()
@@ -169,7 +169,7 @@ def _dial(session: Session, port: int) -> DataConnection:
     channel = session.channel
     sock = socket.socket(channel.family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
+        sock.settimeout(0)
         code = sock.connect_ex((channel.peer[0], port, *channel.peer[2:]))
         if code not in _CONNECTING:
             raise OSError(code, os.strerror(code))

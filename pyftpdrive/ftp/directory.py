@@ -32,7 +32,7 @@ from pyftpdrive.ftp.data import open_data
 from pyftpdrive.ftp.listing import Listing, parse_list, parse_mlsd
 from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.ftp.replies import Reply, parse_mdtm, parse_size, remote_error
-from pyftpdrive.ftp.session import UNKNOWN_COMMAND, Session
+from pyftpdrive.ftp.session import UNKNOWN_COMMAND, Session, raw_octets
 from pyftpdrive.ftp.transfers import Transfer, TransferRefused
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def list_directory(session: Session, path: RemotePath) -> Listing:
         listing = _by_facts(session, path)
     if listing is None:
         listing = _by_lines(session, path)
+    if listing.unparsed:
+        listing = _rescue(session, path, listing)
     listing = replace(listing, refused=tuple(n for n in listing.refused if n not in (".", "..")))
     if any(entry.kind is Kind.LINK for entry in listing.entries):
         listing = replace(listing, entries=_resolve_links(session, path, listing.entries))
@@ -104,7 +106,7 @@ def _fetch(
     if not reply.is_positive:
         raise TransferRefused(reply)
     if not content and _FAILED_HINT.search(reply.text):
-        # vsftpd: "226 Transfer done (but failed to open directory)."
+        # vsftpd says 226, "Transfer done (but failed to open directory)."
         raise PermissionRefused(f"the directory can't be listed: {reply.text}", reply=reply.text)
     return reply, bytes(content)
 
@@ -118,9 +120,7 @@ def _refusal(reply: Reply, verb: str) -> RemoteError | None:
     if reply.code in (450, 550) and _EMPTY_HINT.search(reply.text):
         return None
     if reply.code == 550:
-        return PermissionRefused(
-            f"the directory can't be listed: {reply.text}", reply=reply.text
-        )
+        return PermissionRefused(f"the directory can't be listed: {reply.text}", reply=reply.text)
     return remote_error(reply, action=verb)
 
 
@@ -149,15 +149,11 @@ def _by_lines(session: Session, path: RemotePath) -> Listing:
     """LIST, its hidden entries, MDTM for every file."""
     lines = _list_lines(session, path)
     listing = _parse(session, lines)
-    if listing.unparsed:
-        listing = _rescue(session, path, listing)
     times = _exact_times(session, path, listing.entries)
     offset_s = _clock_offset(session, listing.entries, times)
     if offset_s is not None and offset_s != session.profile.clock_offset_s:
         session.profile.clock_offset_s = offset_s
-        moved = _parse(session, lines).entries
-        rescued = listing.entries[len(moved) :]
-        listing = replace(listing, entries=moved + rescued)
+        listing = _parse(session, lines)
     if times:
         listing = replace(
             listing,
@@ -307,7 +303,7 @@ def _clock_offset(
 def _resolve_links(
     session: Session, path: RemotePath, entries: Sequence[RemoteEntry]
 ) -> tuple[RemoteEntry, ...]:
-    """Links become what they point to: CWD works on directories, SIZE on files; loops on neither."""
+    """Links as what they point to: CWD works on directories, SIZE on files, neither on loops."""
     names = [entry.name for entry in entries if entry.kind is Kind.LINK][:LINKS_MAX]
     found = probe_names(session, path, names)
     return tuple(
@@ -323,9 +319,7 @@ def _resolve_links(
     )
 
 
-def probe_names(
-    session: Session, path: RemotePath, names: Sequence[str]
-) -> dict[str, RemoteEntry]:
+def probe_names(session: Session, path: RemotePath, names: Sequence[str]) -> dict[str, RemoteEntry]:
     """What each of *names* in *path* is, by CWD, SIZE and MDTM; those that are nothing lack."""
     found: dict[str, RemoteEntry] = {}
     wires = {name: session.wire(join(path, name)) for name in names}
@@ -335,9 +329,7 @@ def probe_names(
             session.cwd = join(path, name)
             found[name] = RemoteEntry(name=name, kind=Kind.DIRECTORY)
     others = [name for name in names if name not in found]
-    lines = [
-        command_line(verb, wires[name]) for name in others for verb in ("SIZE", "MDTM")
-    ]
+    lines = [command_line(verb, wires[name]) for name in others for verb in ("SIZE", "MDTM")]
     replies = guarded_flight(session, lines)
     for name, size, mdtm in zip(others, replies[::2], replies[1::2], strict=True):
         if size.code != 213 and mdtm.code != 213:
@@ -375,7 +367,7 @@ def _rescue(session: Session, path: RemotePath, listing: Listing) -> Listing:
         if name in ("", ".", "..") or name in known or "\0" in name:
             continue
         for line in listing.unparsed:
-            if name in line:
+            if octets.rpartition(b"/")[2] in raw_octets(line):
                 wanted[name] = line
     names = list(wanted)[:RESCUED_MAX]
     found = probe_names(session, path, names)

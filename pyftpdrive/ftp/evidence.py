@@ -5,6 +5,7 @@ Only run after a failure. The reply's text is a hint that counts where looking s
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pyftpdrive.base.errors import (
@@ -27,6 +28,7 @@ from pyftpdrive.ftp.transfers import TransferRefused
 if TYPE_CHECKING:
     from pyftpdrive.ftp.session import Session
 
+_DENIED_HINT = re.compile(r"permission|denied|not permitted|read.?only", re.IGNORECASE)
 AMBIGUOUS = (450, 451, 501, 521, 550, 551, 553, 554)
 
 
@@ -58,17 +60,17 @@ def _settled(reply: Reply, action: str) -> RemoteError | None:
     return remote_error(reply, action=action)
 
 
-def _said(
-    kind: type[RemoteError], path: RemotePath, words: str, reply: Reply
-) -> RemoteError:
+def _said(kind: type[RemoteError], path: RemotePath, words: str, reply: Reply) -> RemoteError:
     return kind(f"{path}: {words} ({reply.code} {reply.text})", reply=reply.text)
 
 
 def _refused(path: RemotePath, reply: Reply, action: str) -> RemoteError:
     """It is as it should be, and yet the server does not do it."""
     guess = remote_error(reply, action=action)
-    if reply.code in (450, 451) or isinstance(guess, PermissionRefused):
+    if isinstance(guess, PermissionRefused):
         return guess
+    if reply.code in (450, 451) and not _DENIED_HINT.search(reply.text):
+        return guess  # busy, perhaps: later it may work
     return _said(PermissionRefused, path, f"{action} refused", reply)
 
 
@@ -92,8 +94,6 @@ def why_not_entered(session: Session, path: RemotePath, reply: Reply) -> RemoteE
 def _missing(path: RemotePath, reply: Reply, action: str) -> RemoteError:
     """Nothing was found; the text may know that it is hidden from us."""
     guess = remote_error(reply, action=action)
-    if reply.code in (450, 451) and not isinstance(guess, NotFound):
-        return guess
     if isinstance(guess, PermissionRefused) and reply.code != 553:
         return guess
     return _said(NotFound, path, "does not exist", reply)

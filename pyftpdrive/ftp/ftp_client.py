@@ -5,10 +5,10 @@ It reads replies through a decoded, buffered file (a name that isn't UTF-8 raise
 timeout the file is unusable; how many lines a reply may have is unbounded; nothing shows whether a
 second reply waits), so there is no pipelining, no look for surplus replies and no exact name. It
 offers no TLS session for data connections (cpython#63699), reads 150 before it dials nothing else,
-and `unwrap()` at the end of an upload waits for servers that never answer it. What remains, parsing of
-227/229/257, is in `replies`. So the plumbing is ours: `channel` (control connection), `session`
-(login and state), `transfers` (data connections), `directory` (listings), `evidence` (what a 550
-meant). This module only puts them together.
+and `unwrap()` at the end of an upload waits for servers that never answer it. What remains, the
+parsing of 227/229/257, is in `replies`. So the plumbing is ours: `channel` (control connection),
+`session` (login and state), `data` and `transfers` (data connections), `streams` (RETR and STOR),
+`directory` (listings), `evidence` (what a 550 meant). This module only puts them together.
 
 Source: RFC 959, 2389, 2428, 2640, 3659, 4217; draft-somers-ftp-mfxx (MFMT); draft-peterson-
 streamlined-ftp-command-extensions (AVBL).
@@ -35,14 +35,15 @@ from pyftpdrive.base.errors import (
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of
 from pyftpdrive.base.secret import Secret
-from pyftpdrive.ftp import evidence, transfers
+from pyftpdrive.ftp import evidence, streams
 from pyftpdrive.ftp.channel import command_line
 from pyftpdrive.ftp.directory import NotEntered, list_directory
 from pyftpdrive.ftp.listing import Listing, parse_mlst
 from pyftpdrive.ftp.profile import Proof, ServerProfile
 from pyftpdrive.ftp.replies import Reply, parse_mdtm, parse_size, remote_error
 from pyftpdrive.ftp.session import UNKNOWN_COMMAND, ClientOptions, Session, TlsMode, raw_octets
-from pyftpdrive.ftp.transfers import RetrieveStream, TransferRefused
+from pyftpdrive.ftp.streams import RetrieveStream
+from pyftpdrive.ftp.transfers import TransferRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +265,7 @@ class FtpClient:
 
     def _open_retrieve(self, path: RemotePath, offset_bytes: int) -> RetrieveStream:
         try:
-            return transfers.open_retrieve(self._session, self._session.wire(path), offset_bytes)
+            return streams.open_retrieve(self._session, self._session.wire(path), offset_bytes)
         except TransferRefused as exc:
             if offset_bytes:  # proftpd refuses an offset behind the end
                 size = self._session.command("SIZE", path)
@@ -317,7 +318,7 @@ class FtpClient:
         def run() -> int:
             if position is not None:
                 source.seek(position)
-            return transfers.store(
+            return streams.store(
                 self._session,
                 self._session.wire(path),
                 source,

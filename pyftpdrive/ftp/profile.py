@@ -48,6 +48,7 @@ class ServerProfile:
         self.feat = Proof.UNKNOWN
         self.pipelining = Proof.UNKNOWN  # several metadata commands in one write
         self.tls13_data = Proof.UNKNOWN  # data connections resume a TLS 1.3 session
+        self.silent_abort = Proof.UNKNOWN  # sends no reply to a transfer that we cut
         self.host_from_pasv: str | None = None  # what PASV named, when not the control host
         self.clock_offset_s: int | None = None  # LIST times minus UTC; None: not measured
         self.features: dict[str, str] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,7 @@ class ClientOptions:
     host: str
     port: int = 21
     username: str = ""  # '' = anonymous
-    password: Secret = Secret("")
+    password: Secret = field(default_factory=lambda: Secret(""))
     passive: bool = True
     tls: TlsMode = TlsMode.NONE
     tls_verify: bool = True
@@ -242,9 +242,7 @@ class Session:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             raise RemoteUnavailable(f"{self.server} can't be reached: {reason}") from exc
         try:
-            return ControlChannel(
-                sock, timeout_s=timeout_s, clock=self.clock, server=self.server
-            )
+            return ControlChannel(sock, timeout_s=timeout_s, clock=self.clock, server=self.server)
         except OSError as exc:
             sock.close()
             raise RemoteUnavailable(f"{self.server} hung up at once") from exc

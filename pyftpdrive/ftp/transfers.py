@@ -20,7 +20,6 @@ import ssl
 from typing import TYPE_CHECKING, BinaryIO
 
 from pyftpdrive.base.errors import (
-    NotImplementedByServer,
     PyftpdriveError,
     RemoteError,
     RemoteTimeout,
@@ -29,13 +28,14 @@ from pyftpdrive.base.errors import (
     TransferTruncated,
 )
 from pyftpdrive.ftp.channel import command_line
-from pyftpdrive.ftp.data import DIAL_TIMEOUT_S, DataConnection, open_data
+from pyftpdrive.ftp.data import DIAL_TIMEOUT_S, DataConnection
 from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.ftp.replies import Reply, remote_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyftpdrive.ftp.channel import ControlChannel
     from pyftpdrive.ftp.session import Session
 
 PIECE_BYTES = 1024 * 1024  # one sendfile; progress is told after each
@@ -96,15 +96,26 @@ class Transfer:
         return rest_done
 
     def _connect(self) -> None:
+        """Wait for the dialled socket. A server that refuses the command closes its port too.
+
+        Raises:
+            TransferRefused: it was that.
+            RemoteUnavailable: no way to the port; which mode works is an open question again.
+        """
+        session = self._session
         try:
-            self._data.wait_connected(min(DIAL_TIMEOUT_S, self._session.channel.timeout_s))
+            self._data.wait_connected(min(DIAL_TIMEOUT_S, session.channel.timeout_s))
         except OSError as exc:
-            # The command is on its way already: out of step. Which mode works is open again.
-            self._session.close()
-            self._session.profile.epsv = Proof.UNKNOWN
-            self._session.profile.pasv = Proof.UNKNOWN
+            with contextlib.suppress(RemoteUnavailable):
+                reply = session.channel.read_reply(
+                    min(BROKEN_DEADLINE_S, session.channel.timeout_s)
+                )
+                if not (reply.is_positive or reply.is_preliminary):
+                    raise TransferRefused(reply) from exc
+            session.close()
+            session.profile.epsv = session.profile.pasv = Proof.UNKNOWN
             raise RemoteUnavailable(
-                f"the data connection to {self._session.server} failed: {exc}"
+                f"the data connection to {session.server} failed: {exc}"
             ) from exc
 
     def _await_preliminary(self) -> None:
@@ -117,6 +128,9 @@ class Transfer:
         if watched is None:
             timeout = min(PRELIMINARY_PATIENCE_S, timeout)
         reply = session.channel.reply_or_readable(watched, timeout)
+        if reply is None and watched is self._data.sock and not _has_octets(watched):
+            # Ended or reset already: the reply on its way says whether that means anything.
+            reply = session.channel.reply_or_readable(None, session.channel.timeout_s)
         if reply is None or reply.code < 200:
             return
         if not reply.is_positive:
@@ -264,7 +278,31 @@ class Transfer:
         self._over = True
         if self._final is None and self._session.connected:
             with contextlib.suppress(RemoteError):
-                self.final_reply(ABORT_DEADLINE_S)
+                self._await_farewell()
+
+    def _await_farewell(self) -> None:
+        """Read the reply to an aborted transfer, or learn that this server sends none.
+
+        Pure-FTPd says nothing; NOOP behind it shows that it listens again.
+        """
+        session = self._session
+        channel, profile = session.channel, session.profile
+        if profile.silent_abort is Proof.UNKNOWN and "Pure-FTPd" in profile.banner:
+            profile.confirm("silent_abort")
+        if profile.silent_abort is not Proof.YES:
+            reply = _past_preliminaries(channel)
+            if reply is not None:
+                self._final = reply
+                return
+        channel.send(command_line("NOOP"))
+        reply = _past_preliminaries(channel)
+        if reply is not None and not (reply.code == 200 or reply.code in (500, 502)):
+            reply = _past_preliminaries(channel)  # the farewell came late; this answers NOOP
+        if reply is None:
+            session.close()
+            return
+        self._final = reply
+        profile.confirm("silent_abort")
 
     def _broke(self, exc: Exception) -> RemoteError:
         """The data connection failed: close it and find out why from the control connection."""
@@ -307,6 +345,27 @@ class Transfer:
             f"({reply.text}); the next session uses TLS 1.2",
             reply=reply.text,
         )
+
+
+def _has_octets(sock: socket.socket | None) -> bool:
+    """True when *sock* has something to read, and that is not its end."""
+    if sock is None:
+        return False
+    try:
+        sock.settimeout(0)
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return True  # nothing yet, but no end either
+    except OSError:
+        return False
+
+
+def _past_preliminaries(channel: ControlChannel) -> Reply | None:
+    """The next reply that is not 1yz; None: none within the deadline for aborts."""
+    while True:
+        reply = channel.reply_or_readable(None, ABORT_DEADLINE_S)
+        if reply is None or reply.code >= 200:
+            return reply
 
 
 class _Pieces:
@@ -352,129 +411,3 @@ class _Pieces:
             except (OSError, ValueError) as exc:
                 raise self._broke(exc) from exc
         return len(piece)
-
-
-class RetrieveStream:
-    """The octets of a file, as they come. One owner thread; end it by `finish` or `abort`."""
-
-    def __init__(self, transfer: Transfer | None, *, skip_bytes: int = 0) -> None:
-        self._transfer = transfer  # None: nothing lies behind the offset
-        self._skip_bytes = skip_bytes
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill the front of *buffer* without copying; 0 = end of file.
-
-        Raises:
-            RemoteUnavailable: the transfer broke; what came before is good.
-        """
-        if self._transfer is None:
-            return 0
-        if self._skip_bytes and not self._skip():
-            return 0
-        return self._transfer.receive_into(buffer)
-
-    def _skip(self) -> bool:
-        """Read what the server sends before our offset (it has no REST); False: it ended there."""
-        assert self._transfer is not None  # noqa: S101
-        scratch = memoryview(bytearray(256 * 1024))
-        while self._skip_bytes:
-            count = self._transfer.receive_into(scratch[: min(len(scratch), self._skip_bytes)])
-            if count == 0:
-                return False
-            self._skip_bytes -= count
-        return True
-
-    def finish(self) -> None:
-        """Take the server's final reply; before the end of the file this is `abort`.
-
-        Raises:
-            RemoteUnavailable: the server says that the transfer failed.
-        """
-        if self._transfer is None:
-            return
-        if not self._transfer.at_end and self._transfer.receive_into(memoryview(bytearray(1))):
-            self._transfer.abort()
-            return
-        reply = self._transfer.final_reply()
-        if not reply.is_positive:
-            raise remote_error(reply, action="RETR")
-
-    def abort(self) -> None:
-        """Stop early. The session stays in step, or is closed. Never raises."""
-        if self._transfer is not None and not self._transfer.at_end:
-            self._transfer.abort()
-        elif self._transfer is not None:
-            with contextlib.suppress(RemoteError):
-                self._transfer.final_reply(ABORT_DEADLINE_S)
-
-
-def open_retrieve(session: Session, path: bytes, offset_bytes: int) -> RetrieveStream:
-    """Start RETR of the absolute *path* at *offset_bytes*.
-
-    Raises:
-        TransferRefused: the server does not send it.
-    Source: RFC 3659 5 (REST in stream mode).
-    """
-    profile = session.profile
-    _, data = open_data(session)
-    rest: bytes | None = None
-    skip = 0
-    if offset_bytes and profile.rest is Proof.NO:
-        skip = offset_bytes
-    elif offset_bytes:
-        rest = command_line("REST", b"%d" % offset_bytes)
-        if profile.rest is Proof.UNKNOWN or profile.pipelining is not Proof.YES:
-            if not _restart_at(session, data, rest):
-                skip = offset_bytes
-            rest = None
-    transfer = Transfer(session, data, receiving=True)
-    if not transfer.start(command_line("RETR", path), rest=rest):
-        skip = offset_bytes
-    return RetrieveStream(transfer, skip_bytes=skip)
-
-
-def _restart_at(session: Session, data: DataConnection, rest: bytes) -> bool:
-    """Send REST by itself; False when this server has none."""
-    try:
-        (reply,) = session.flight([rest])
-    except RemoteError:
-        data.close()
-        raise
-    if reply.code == 350:
-        session.profile.confirm("rest")
-        return True
-    if reply.code in (500, 502, 504, 530):
-        session.profile.deny("rest")
-    return False
-
-
-def store(
-    session: Session,
-    path: bytes,
-    source: BinaryIO,
-    *,
-    verb: str = "STOR",
-    offset_bytes: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> int:
-    """STOR (or APPE) *source*, from its position to its end, as the absolute *path*.
-
-    Raises:
-        TransferRefused: before any octet moved, or by the final reply.
-        RemoteUnavailable: the transfer broke.
-    """
-    _, data = open_data(session)
-    if offset_bytes and not _restart_at(session, data, command_line("REST", b"%d" % offset_bytes)):
-        data.close()
-        raise NotImplementedByServer("REST before STOR")
-    transfer = Transfer(session, data, receiving=False)
-    transfer.start(command_line(verb, path))
-    try:
-        sent = transfer.send_file(source, progress)
-    except BaseException:
-        transfer.abort()  # also for what the source or `progress` raised: a part is no file
-        raise
-    reply = transfer.end_sending()
-    if not reply.is_positive:
-        raise TransferRefused(reply)
-    return sent

@@ -32,6 +32,9 @@ class ActivePort(ActiveDTP):
 
     timeout = 0
 
+    def handle_write(self) -> None:
+        """asyncore calls it after `handle_connect`, when the socket isn't ours any more."""
+
     def handle_connect(self) -> None:
         """The client has accepted."""
         self.del_channel()

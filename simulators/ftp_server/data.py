@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulators.ftp_server.library import DTPHandler, RetryLater, SSLConnectionMixin
+from simulators.ftp_server.tls import was_resumed
 
 if TYPE_CHECKING:
     from simulators.ftp_server.library import CallLater
@@ -344,7 +345,7 @@ class DataChannel(SSLConnectionMixin, _BlockChannel):
 
     def handle_ssl_established(self) -> None:
         """The hand-shake is over: the transfer may begin, if the session was reused."""
-        if self.cmd_channel.sim.require_session_reuse and not self.socket.session_reused():
+        if self.cmd_channel.sim.require_session_reuse and not was_resumed(self.socket):
             self.finish("reuse_required", {})
             return
         # The mixin restores this set of events after the hand-shake.

@@ -241,7 +241,7 @@ class FaultBook:
 
     def __init__(self, faults: list[Fault], seed: int) -> None:
         self._lock = threading.Lock()
-        self.random = random.Random(seed)  # noqa: S311 (reproducible, not secret)
+        self.random = random.Random(seed)
         self._armed = [_Armed(fault) for fault in faults]
 
     def add(self, fault: Fault) -> None:

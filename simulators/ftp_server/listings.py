@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from simulators.ftp_server.storage import Entry
 
 Line = Callable[[str, Entry, int, int], str]
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _HALF_YEAR_S = 182 * 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

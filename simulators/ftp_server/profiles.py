@@ -78,9 +78,7 @@ DEFAULT_REPLIES: dict[str, tuple[int, str]] = {
 }
 
 _BASE = frozenset(
-    "USER PASS QUIT SYST FEAT OPTS NOOP TYPE STRU MODE ALLO HELP STAT PWD XPWD CWD XCWD CDUP XCUP "
-    "MKD XMKD RMD XRMD DELE RNFR RNTO RETR STOR APPE REST LIST NLST SIZE MDTM PASV EPSV PORT EPRT "
-    "ABOR SITE".split()
+    ["USER", "PASS", "QUIT", "SYST", "FEAT", "OPTS", "NOOP", "TYPE", "STRU", "MODE", "ALLO", "HELP", "STAT", "PWD", "XPWD", "CWD", "XCWD", "CDUP", "XCUP", "MKD", "XMKD", "RMD", "XRMD", "DELE", "RNFR", "RNTO", "RETR", "STOR", "APPE", "REST", "LIST", "NLST", "SIZE", "MDTM", "PASV", "EPSV", "PORT", "EPRT", "ABOR", "SITE"]
 )
 _TLS = frozenset({"AUTH", "PBSZ", "PROT"})
 _MLSX = frozenset({"MLSD", "MLST"})
@@ -457,9 +455,7 @@ IIS = Profile(
 SWIFTP = Profile(
     name="swiftp",
     commands=frozenset(
-        "SYST USER PASS TYPE CWD PWD LIST PASV RETR NLST NOOP STOR DELE RNFR RNTO RMD MKD OPTS "
-        "PORT QUIT FEAT SIZE CDUP APPE XCUP XPWD XMKD XRMD MDTM MFMT REST SITE MLST MLSD HASH RANG "
-        "EPSV EPRT".split()
+        ["SYST", "USER", "PASS", "TYPE", "CWD", "PWD", "LIST", "PASV", "RETR", "NLST", "NOOP", "STOR", "DELE", "RNFR", "RNTO", "RMD", "MKD", "OPTS", "PORT", "QUIT", "FEAT", "SIZE", "CDUP", "APPE", "XCUP", "XPWD", "XMKD", "XRMD", "MDTM", "MFMT", "REST", "SITE", "MLST", "MLSD", "HASH", "RANG", "EPSV", "EPRT"]
     ),
     features=(
         "UTF8",
@@ -654,8 +650,7 @@ NAS = Profile(
 CAMERA = Profile(
     name="camera",
     commands=frozenset(
-        "USER PASS QUIT SYST NOOP TYPE STRU MODE PWD CWD CDUP MKD RMD DELE RNFR RNTO RETR STOR "
-        "LIST NLST PASV PORT SIZE".split()
+        ["USER", "PASS", "QUIT", "SYST", "NOOP", "TYPE", "STRU", "MODE", "PWD", "CWD", "CDUP", "MKD", "RMD", "DELE", "RNFR", "RNTO", "RETR", "STOR", "LIST", "NLST", "PASV", "PORT", "SIZE"]
     ),
     features=None,
     replies={

@@ -95,8 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
             for path, data in _SAMPLES.items():
                 if not simulator.exists(path):
                     simulator.put(path, data)
-        print(f"listening on {simulator.url}", flush=True)  # noqa: T201 (the program's output)
+        print(f"listening on {simulator.url}", flush=True)
         if options.tls:
-            print(f"CA file {simulator.ca_file}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"CA file {simulator.ca_file}", file=sys.stderr, flush=True)
         stop.wait()
     return 0

@@ -411,7 +411,9 @@ class Session(Transfers):
         if self._active is not None:
             host, port = self._active
             self._active = None
-            self._dtp_connector = connections.ActivePort(host, port, self)
+            connector = connections.ActivePort(host, port, self)
+            if self._waiting is not None and not self._closed:
+                self._dtp_connector = connector
 
     def _mark(self, mark: str, values: dict[str, Any]) -> None:
         code, text = self.profile.reply(mark)

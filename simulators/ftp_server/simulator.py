@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from simulators.ftp_server.faults import Fault, FaultBook
 from simulators.ftp_server.ledger import Ledger

@@ -37,3 +37,12 @@ class Certificate:
     def remove(self) -> None:
         """Remove the file of the authority."""
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def was_resumed(connection: Any) -> bool:
+    """Whether the TLS session of *connection* is one that the client had before.
+
+    pyOpenSSL has no method for it; its binding of OpenSSL has the function.
+    """
+    binding: Any = SSL
+    return bool(binding._lib.SSL_session_reused(connection._ssl))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from zlib import crc32
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from simulators.ftp_server import connections
 from simulators.ftp_server.commands import CommandError, Commands

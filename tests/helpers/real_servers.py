@@ -7,16 +7,16 @@ that are missing, into one directory:
     python -m tests.helpers.real_servers check [DIR]       # which of them can run here
 
 The directory is PYFTPDRIVE_TEST_SERVERS, else `.servers/` in the project root. Each server runs as
-the user who runs the test, on a free port of 127.0.0.1, below a temporary directory, and is stopped by
-its process id. vsftpd serves anonymous, the other two the user `tester`. Pure-FTPd of Debian
-must be started by root (it changes root and user for each session).
+the user who runs the test, on a free port of 127.0.0.1, below a temporary directory, and is
+stopped by its process id. vsftpd serves anonymous, the other two the user `tester`. Debian's
+Pure-FTPd must be started by root (it changes root and user for each session).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
+import platform
 import shutil
 import signal
 import socket
@@ -63,11 +63,11 @@ def available(name: str) -> str | None:
     """Why *name* can't run here; None: it can."""
     if name not in NAMES:
         return f"no such server: {name}"
-    if os.name != "posix" or not sys.platform.startswith("linux"):
+    if platform.system() != "Linux":
         return "the packages are for Linux"
     if not binary(name).exists():
         return f"{name} is not unpacked: python -m tests.helpers.real_servers install"
-    if name == "pureftpd" and os.geteuid() != 0:
+    if name == "pureftpd" and _me().uid != 0:
         return "Debian's pure-ftpd must be started by root"
     missing = _missing_libraries(name)
     return f"{name} lacks {', '.join(missing)}" if missing else None
@@ -81,13 +81,43 @@ def _missing_libraries(name: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Me:
+    """Who runs the tests."""
+
+    name: str
+    group: str
+    uid: int
+    gid: int
+
+
+def _me() -> _Me:
+    if sys.platform != "win32":
+        import grp
+        import pwd
+
+        uid, gid = os.geteuid(), os.getegid()
+        return _Me(
+            name=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name, uid=uid, gid=gid
+        )
+    raise RuntimeError("the packages are for Linux")
+
+
+def _end(process: subprocess.Popen[bytes], *, hard: bool) -> None:
+    """Signal the process group that we started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL if hard else signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Launch:
     """How to start one server."""
 
     command: list[str]
     username: str  # '' = anonymous
     password: str
-    tls: bool = False
 
 
 class RealServer:
@@ -100,7 +130,7 @@ class RealServer:
         self.port = 0
         self.username = ""
         self.password = ""
-        self._certificate = certificate  # PEM with key: TLS offered, session reuse required
+        self._certificate = certificate  # PEM with key: TLS is offered (not by proftpd)
         self._home = Path(tempfile.mkdtemp(prefix=f"pyftpdrive-{name}-"))
         self._home.chmod(0o755)
         self.root = self._home / "files"
@@ -134,13 +164,11 @@ class RealServer:
     def stop(self) -> None:
         """End the server and its sessions, and remove its files."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+            _end(self._process, hard=False)
             try:
                 self._process.wait(5)
             except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                _end(self._process, hard=True)
                 self._process.wait(5)
             self._process = None
         shutil.rmtree(self._home, ignore_errors=True)
@@ -176,14 +204,15 @@ class RealServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         pause = threading.Event()
         while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(
-                (self.host, self.port), timeout=2
-            ) as sock:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((self.host, self.port), timeout=2) as sock,
+            ):
                 if sock.recv(3) == b"220":
                     return True
             pause.wait(0.02)
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            _end(self._process, hard=True)
             self._process.wait(5)
         return False
 
@@ -212,7 +241,6 @@ def _free_port() -> int:
 
 
 def _vsftpd(server: RealServer) -> _Launch:
-    me = pwd.getpwuid(os.geteuid()).pw_name
     empty = server.home / "empty"
     empty.mkdir(exist_ok=True)
     options = {
@@ -224,7 +252,7 @@ def _vsftpd(server: RealServer) -> _Launch:
         "seccomp_sandbox": "NO",
         "anonymous_enable": "YES",
         "local_enable": "NO",
-        "ftp_username": me,
+        "ftp_username": _me().name,
         "anon_root": str(server.root),
         "secure_chroot_dir": str(empty),
         "write_enable": "YES",
@@ -257,14 +285,13 @@ def _vsftpd(server: RealServer) -> _Launch:
 
 
 def _proftpd(server: RealServer) -> _Launch:
-    me = pwd.getpwuid(os.geteuid())
-    group = os.getegid()
+    me = _me()
     passwords = server.write(
         "passwords",
-        f"{USER}:{PASSWORD_HASH}:{me.pw_uid}:{group}:test:{server.root}:/bin/sh\n",
+        f"{USER}:{PASSWORD_HASH}:{me.uid}:{me.gid}:test:{server.root}:/bin/sh\n",
     )
-    groups = server.write("groups", f"{USER}:x:{group}:{USER}\n")
-    root_only = "DefaultRoot ~\n" if os.geteuid() == 0 else ""
+    groups = server.write("groups", f"{USER}:x:{me.gid}:{USER}\n")
+    root_only = "DefaultRoot ~\n" if me.uid == 0 else ""
     text = f"""
 ServerType standalone
 DefaultAddress {server.host}
@@ -272,8 +299,8 @@ SocketBindTight on
 Port {server.port}
 UseIPv6 off
 UseReverseDNS off
-User #{me.pw_uid}
-Group #{group}
+User {me.name}
+Group {me.group}
 RootLogin on
 RequireValidShell off
 AuthOrder mod_auth_file.c
@@ -294,9 +321,6 @@ Umask 022
 ControlsEngine off
 </IfModule>
 """
-    text = text.replace(f"User #{me.pw_uid}", f"User {me.pw_name}").replace(
-        f"Group #{group}", f"Group {_group_name(group)}"
-    )
     return _Launch(
         command=[str(binary("proftpd")), "-n", "-c", str(server.write("proftpd.conf", text))],
         username=USER,
@@ -304,16 +328,9 @@ ControlsEngine off
     )
 
 
-def _group_name(gid: int) -> str:
-    import grp
-
-    return grp.getgrgid(gid).gr_name
-
-
 def _pureftpd(server: RealServer) -> _Launch:
     uid, gid = 65534, 65534
-    if os.geteuid() == 0:
-        os.chown(server.root, uid, gid)
+    shutil.chown(server.root, uid, gid)
     passwords = server.write(
         "pureftpd.passwd",
         f"{USER}:{PASSWORD_HASH}:{uid}:{gid}::{server.root}/./::::::::::::\n",
@@ -331,6 +348,9 @@ def _pureftpd(server: RealServer) -> _Launch:
         check=True,
         capture_output=True,
     )
+    tls = []
+    if server.certificate is not None:
+        tls = ["--tls", "1", "--certfile", str(server.certificate)]
     return _Launch(
         command=[
             str(binary("pureftpd")),
@@ -352,6 +372,7 @@ def _pureftpd(server: RealServer) -> _Launch:
             "100000:20",
             "--minuid",
             "1",
+            *tls,
         ],
         username=USER,
         password=PASSWORD,

@@ -418,7 +418,8 @@ def test_bandwidth_slows_the_data(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["STOR /g", "APPE /g", "DELE /f", "MKD /d", "RMD /d", "RNFR /f", "MDTM 20200101000000 /f"]
+    "command",
+    ["STOR /g", "APPE /g", "DELE /f", "MKD /d", "RMD /d", "RNFR /f", "MDTM 20200101000000 /f"],
 )
 def test_read_only_refuses_what_writes(command: str) -> None:
     with started(faults=[Fault(fault="read_only")]) as sim:
