@@ -75,6 +75,12 @@ class DataConnection:
         self.listener.close()
         self.listener = None
 
+    def interrupt(self) -> None:
+        """Make a wait in another thread end, as if the server had hung up."""
+        if self.sock is not None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
     def close(self, *, hard: bool = False) -> None:
         """Close; *hard* resets, so that the server can't take a part for the whole."""
         if self.sock is not None:

@@ -89,6 +89,7 @@ class Session:
         self.cwd: RemotePath | None = None
         self.tls_context: ssl.SSLContext | None = None
         self.on_activity: Callable[[], None] | None = None
+        self.interrupt: Callable[[], None] | None = None  # wakes who waits for the transfer's data
         self._channel: ControlChannel | None = None
 
     # -- state ------------------------------------------------------------------------------
@@ -184,6 +185,8 @@ class Session:
         """End the session at once, without a word."""
         if self._channel is not None:
             self._channel.close()
+        if self.interrupt is not None:
+            self.interrupt()
         self.cwd = None
 
     def quit(self) -> None:

@@ -64,6 +64,7 @@ class Transfer:
         self._receiving = receiving
         self._final: Reply | None = None
         self._over = False
+        session.interrupt = data.interrupt
 
     # -- beginning --------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ from pyftpdrive.spool.states import StagedState
 
 log = logging.getLogger(__name__)
 
+SETTLE_S = 0.05  # a burst of saves is sent when it pauses for this long …
+SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the program that writes
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 TORN_MAX = 3  # sent while being written this often: copy it aside first
@@ -100,14 +102,24 @@ class Uploader:
         self._changed = threading.Condition(threading.Lock())
         self._uploads: dict[str, Upload] = {}
         self._stopped = False
+        self._settling: list[Upload] = []  # closed a moment ago
+        self._settling_since = 0.0
+        self._settling_until = 0.0
         self._to_fill: queue.SimpleQueue[Upload | None] = queue.SimpleQueue()
-        self._filler = threading.Thread(target=self._fill_loop, name="spool-filler", daemon=True)
-        self._filler.start()
+        self._threads = [
+            threading.Thread(target=self._settle_loop, name="spool-settle", daemon=True),
+            threading.Thread(target=self._fill_loop, name="spool-filler", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     # -- for core ------------------------------------------------------------------------------
 
     def enqueue(self, staged: StagedFile) -> None:
-        """Send *staged* as soon as a session is free; durable when this returns.
+        """Send *staged* in a moment; in the journal when this returns.
+
+        The moment (`SETTLE_S`) lets a burst of saves end, an editor rename its temporary file, and
+        `cp -p` set the time: each of them saves commands. `wait` and `drain` don't wait for it.
 
         Raises:
             OSError: the journal can't be written; the file stays OPEN.
@@ -126,9 +138,13 @@ class Uploader:
                     upload.error = None
                     return  # an older version is being sent: _leave finds the newer one
                 upload = Upload(staged)
-                upload.progress_at = self._clock.monotonic()
+                now = upload.progress_at = self._clock.monotonic()
                 self._uploads[staged.id] = upload
-        self._launch(upload, delay_s=0.0)
+                if not self._settling:
+                    self._settling_since = now
+                    self._changed.notify_all()
+                self._settling.append(upload)
+                self._settling_until = min(now + SETTLE_S, self._settling_since + SETTLE_MAX_S)
 
     def adopt_held(self, staged: StagedFile) -> None:
         """Show a staged file of an earlier run that can't be sent without the user."""
@@ -176,6 +192,7 @@ class Uploader:
         Raises:
             RemoteError: why it is not there; the bytes stay in the spool.
         """
+        self._send_now()
         with self._changed:
             upload = self._uploads.get(staged.id)
             since = self._clock.monotonic()
@@ -212,6 +229,7 @@ class Uploader:
 
     def drain(self, timeout_s: float) -> list[StagedFile]:
         """Wait until nothing is pending; return what is left when *timeout_s* passed."""
+        self._send_now()
         until = self._clock.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -222,14 +240,19 @@ class Uploader:
                 self._clock.wait(self._changed, remaining)
 
     def stop(self) -> None:
-        """End the filler thread; what is pending stays in the journal."""
-        self._stopped = True
+        """End the spool's threads; what is pending stays in the journal."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
         self._to_fill.put(None)
-        self._filler.join(timeout=5.0)
+        for thread in self._threads:
+            thread.join(timeout=5.0)
 
     # -- on the way ------------------------------------------------------------------------------
 
     def _launch(self, upload: Upload, *, delay_s: float) -> None:
+        if upload.cancelled or self._stopped:
+            return
         if upload.staged.gaps():
             self._to_fill.put(upload)
             return
@@ -247,6 +270,26 @@ class Uploader:
         with self._changed:
             upload.job = job
         self._engine.submit(job)
+
+    def _send_now(self) -> None:
+        """Somebody waits: what was closed a moment ago need not settle."""
+        with self._changed:
+            batch, self._settling = self._settling, []
+        for upload in batch:
+            self._launch(upload, delay_s=0.0)
+
+    def _settle_loop(self) -> None:
+        """Body of the settling thread: launches a burst when it has paused."""
+        while not self._stopped:
+            with self._changed:
+                now = self._clock.monotonic()
+                if not self._settling:
+                    self._clock.wait(self._changed, None)
+                elif now < self._settling_until:
+                    self._clock.wait(self._changed, self._settling_until - now)
+                due = self._settling and self._clock.monotonic() >= self._settling_until
+            if due:
+                self._send_now()
 
     def _fill_loop(self) -> None:
         """Body of the filler: brings the missing parts of the base, one file at a time."""

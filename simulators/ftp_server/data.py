@@ -7,6 +7,7 @@ blocks so that exactly that many octets pass before it strikes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import socket
 import struct
@@ -296,10 +297,8 @@ class _BlockChannel(DTPHandler):
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        except OSError:
-            pass
         self._error = True
 
     def close(self) -> None:

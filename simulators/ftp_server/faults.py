@@ -39,7 +39,7 @@ transfer: exactly that many octets of the data have passed. A transfer that is s
 | listing | raw `lines` are added to LIST, NLST, MLSD and MLST (`replace`: instead of it) | lines, replace | parses or reports, never drops, never trusts |
 
 Same seed, same commands in the same order: same faults.
-"""
+"""  # noqa: E501 (a table)
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    from asynchat import async_chat as RawChat
+    from asynchat import async_chat as RawChat  # noqa: N812
 
     from pyftpdlib.exceptions import _RetryError as RetryLater
     from pyftpdlib.handlers.ftp.data import DTPHandler

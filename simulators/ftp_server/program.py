@@ -16,8 +16,10 @@ from simulators.ftp_server.simulator import FtpSimulator
 _SAMPLES: dict[str, bytes] = {
     "/Welcome.txt": b"This file is on the built-in FTP server.\nEdit it, save it, look again.\n",
     "/Documents/Shopping list.txt": b"bread\nbutter\ncoffee\n",
-    "/Documents/Grandma's recipes.md": b"# Apple pie\n\n- 6 apples\n- 200 g flour\n- 100 g butter\n",
-    "/Documents/Caf\u00e9 M\u00fcnchen \u2014 \u65e5\u672c.txt": "Unicode names work: \u00e4\u00f6\u00fc \u65e5\u672c\n".encode(),
+    "/Documents/Grandma's recipes.md": b"# Apple pie\n\n- 6 apples\n- 200 g flour\n",
+    "/Documents/Caf\u00e9 M\u00fcnchen \u2014 \u65e5\u672c.txt": (
+        "Unicode names work: \u00e4\u00f6\u00fc \u65e5\u672c\n".encode()
+    ),
     "/Documents/[draft] 100% -final-.txt": b"brackets, per cent and dashes\n",
     "/Pictures/pixel.ppm": b"P6 1 1 255\n\x20\x80\xc0",
     "/Pictures/Empty.txt": b"",

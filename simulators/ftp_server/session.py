@@ -7,6 +7,7 @@ goes out through `_send`, every final one through `_answer`, so a fault has one 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 from collections import deque
@@ -104,10 +105,11 @@ class Session(Transfers):
         for timer in (self._idle_timer, self._outbox_timer, self._wait_timer):
             if timer is not None and not timer.cancelled:
                 timer.cancel()
+        if self.dead_port is not None:
+            self.dead_port.close()
         super().close()
-        if self._closed:
-            self._lines.clear()
-            self.sim.session_closed(self)
+        self._lines.clear()
+        self.sim.session_closed(self)
 
     def handle_error(self) -> None:
         """A bug of ours: remembered, so that a test can fail for it."""
@@ -120,10 +122,8 @@ class Session(Transfers):
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        except OSError:
-            pass
         self._error = True
         self.close()
 
@@ -167,10 +167,10 @@ class Session(Transfers):
         if self.profile.strips_arguments:
             arg = arg.rstrip().replace('"', "")
         entry = self.sim.ledger.add(self.number, verb, arg)
-        if verb == "ABOR" and self._busy and self._command in TRANSFERS:
-            if self.profile.abort == "seen":
-                self._abort(entry)
-                return
+        under_way = self._busy and self._command in TRANSFERS
+        if verb == "ABOR" and under_way and self.profile.abort == "seen":
+            self._abort(entry)
+            return
         self._lines.append((entry, verb, arg))
         self._pump()
 
@@ -293,6 +293,8 @@ class Session(Transfers):
         """Send the (last line of the) reply to the command under way."""
         held, self._held = "".join(self._held), []
         code = int(resp[:3])
+        if code in (227, 229):  # pyftpdlib's wording; every server writes it large
+            resp = resp.replace("extended", "Extended").replace("passive mode", "Passive Mode")
         whole = f"{held}{resp}\r\n".encode("utf-8", "surrogateescape")
         if code < 200:
             self._send(whole)
@@ -394,10 +396,6 @@ class Session(Transfers):
 
     def begin_transfer(self, transfer: Transfer, mark: str, **values: Any) -> None:
         """Start a transfer, or wait for its data connection."""
-        if self.data_channel is None and self._dtp_acceptor is None and self._active is None:
-            transfer.close()
-            self.answer("no_data_connection")
-            return
         self._arm(transfer)
         values.setdefault("arg", "")
         if self.data_channel is None and not self.profile.data_before_mark:

@@ -267,7 +267,7 @@ class FtpSimulator:
             raise TimeoutError("the simulator didn't come back")
 
     def freeze(self) -> None:
-        """Answer nothing and nobody until `thaw`; connections stay, connecting works (the kernel)."""
+        """Answer nobody until `thaw`; connections stay, and the kernel accepts new ones."""
         self._call(self._begin_freeze)
 
     def thaw(self) -> None:

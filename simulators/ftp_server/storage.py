@@ -454,10 +454,11 @@ class DirectoryStorage:
 
     def list(self, path: str) -> list[tuple[str, Entry]]:
         """Names and entries of a directory, sorted by name."""
-        found = []
         with os.scandir(self._real(path)) as names:
-            for name in names:
-                found.append((name.name, self._entry(name.path, name.stat(follow_symlinks=False))))
+            found = [
+                (name.name, self._entry(name.path, name.stat(follow_symlinks=False)))
+                for name in names
+            ]
         return sorted(found, key=lambda item: item[0])
 
     def read(self, path: str) -> Reader:

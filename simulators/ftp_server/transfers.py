@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -25,7 +26,7 @@ Names = list[tuple[str, "Entry"]]
 class Transfers(Commands):
     """The commands of one session that need a data connection."""
 
-    _dead_port = False
+    dead_port: socket.socket | None = None  # bound and not listening: connecting is refused
 
     def begin_transfer(self, transfer: Transfer, mark: str, **values: Any) -> None:
         """Start a transfer, or wait for its data connection (`session` has it)."""
@@ -40,6 +41,7 @@ class Transfers(Commands):
             return
         fault = self.fault_of("pasv_host")
         self.masquerade_address = fault.host if fault is not None else None
+        self._extended = False
         self._listen(lambda: self.ftp_PASV(""))
 
     def do_epsv(self, arg: str) -> None:
@@ -53,12 +55,25 @@ class Transfers(Commands):
 
     def _listen(self, make: Callable[[], None]) -> None:
         self._active = None
-        self._dead_port = False
-        make()
-        if self.fault_of("dead_port") is not None and self._dtp_acceptor is not None:
-            self._dtp_acceptor.close()
-            self._dtp_acceptor = None
-            self._dead_port = True
+        self._forget_dead_port()
+        if self.fault_of("dead_port") is None:
+            make()
+            return
+        self._shutdown_connecting_dtp()
+        host = self.socket.getsockname()[0]
+        self.dead_port = socket.socket()
+        self.dead_port.bind((host, 0))
+        port = self.dead_port.getsockname()[1]
+        if self._extended:
+            self.reply(229, f"Entering Extended Passive Mode (|||{port}|)")
+        else:
+            numbers = ",".join([*host.split("."), str(port // 256), str(port % 256)])
+            self.reply(227, f"Entering Passive Mode ({numbers}).")
+
+    def _forget_dead_port(self) -> None:
+        if self.dead_port is not None:
+            self.dead_port.close()
+            self.dead_port = None
 
     def do_port(self, arg: str) -> None:
         """PORT: the client's port."""
@@ -85,7 +100,7 @@ class Transfers(Commands):
             self.reply(500, "Illegal PORT command.")
             return
         self._shutdown_connecting_dtp()
-        self._dead_port = False
+        self._forget_dead_port()
         self._active = (host, port)
         self.answer("port")
 
@@ -108,7 +123,7 @@ class Transfers(Commands):
             self.data_channel is None
             and self._dtp_acceptor is None
             and self._active is None
-            and not self._dead_port
+            and self.dead_port is None
         ):
             raise CommandError("no_data_connection")
 

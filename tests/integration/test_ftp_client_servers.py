@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,12 +17,14 @@ from pyftpdrive.base.errors import (
 )
 from pyftpdrive.base.model import Kind
 from pyftpdrive.base.paths import ROOT, RemotePath, join, remote_path
+from pyftpdrive.base.secret import Secret
 from pyftpdrive.ftp.ftp_client import FtpClient
 from simulators.ftp_server import PROFILES, FtpSimulator
 from tests.helpers import real_servers
 from tests.helpers.ftp import connected
 from tests.helpers.real_servers import RealServer
 
+pytestmark = pytest.mark.integration
 SECOND = 10**9
 OLD = 1_000_000_007 * SECOND  # an odd second, long ago
 DATA = bytes(range(256)) * 4096
@@ -43,15 +46,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[FtpClient]:
     else:
         with (
             FtpSimulator(name, users={"user": "password"}) as simulator,
-            connected(simulator, username="user", password=_secret("password")) as session,
+            connected(simulator, username="user", password=Secret("password")) as session,
         ):
             yield session
-
-
-def _secret(text: str) -> object:
-    from pyftpdrive.base.secret import Secret
-
-    return Secret(text)
 
 
 def path(text: str) -> RemotePath:
@@ -253,7 +250,7 @@ def test_an_upload_that_its_caller_stops_is_not_left_as_whole(client: FtpClient)
 def test_a_session_in_another_directory_sees_the_same(client: FtpClient) -> None:
     client.create_dir(path("/base"))
     client.write_file(path("/base/f"), b"x")
-    inner = FtpClient(_rooted(client, "base"), client.profile)
+    inner = FtpClient(replace(client.options, root="base"), client.profile)
     client.disconnect()
     inner.connect()
     try:
@@ -261,9 +258,3 @@ def test_a_session_in_another_directory_sees_the_same(client: FtpClient) -> None
         assert inner.read_file(path("/f"), 0, 9) == b"x"
     finally:
         inner.disconnect()
-
-
-def _rooted(client: FtpClient, root: str) -> object:
-    from dataclasses import replace
-
-    return replace(client.options, root=root)

@@ -159,7 +159,7 @@ def _pipelined_noops(sim: FtpSimulator, count: int) -> float:
 def test_split_reply_comes_octet_by_octet() -> None:
     fault = Fault(on="CONNECT", fault="split_reply", seconds=0.005)
     with started(faults=[fault]) as sim, socket.create_connection((sim.host, sim.port), 5) as sock:
-        parts = []
+        parts: list[bytes] = []
         while not (parts and parts[-1] == b"\n"):
             parts.append(sock.recv(100))
     assert b"".join(parts) == b"220 (vsFTPd 3.0.5)\r\n"

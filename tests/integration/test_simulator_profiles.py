@@ -83,7 +83,7 @@ def test_dispatch_knows_every_command_of_the_profile(profile: str) -> None:
         ("camera", "502", False),
     ],
 )
-def test_mlsd(profile: str, mlsd: str, mlst_in_feat: bool) -> None:  # noqa: FBT001
+def test_mlsd(profile: str, mlsd: str, mlst_in_feat: bool) -> None:
     with session(profile) as (_sim, ftp):
         assert code(ftp, "MLSD") == mlsd
         if PROFILES[profile].features is not None:
@@ -281,13 +281,11 @@ def test_swiftp_guest_may_only_look() -> None:
 
 
 def test_swiftp_takes_one_guest() -> None:
-    with session("swiftp", "anonymous") as (sim, _ftp):
-        with (
-            pytest.raises(ftplib.error_temp, match="421 too many anonymous"),
-            ftplib.FTP() as other,
-        ):
-            other.connect(sim.host, sim.port, timeout=10)
+    with session("swiftp", "anonymous") as (sim, _ftp), ftplib.FTP() as other:
+        other.connect(sim.host, sim.port, timeout=10)
+        with pytest.raises(ftplib.error_temp, match="421 too many anonymous"):
             other.login()
+        other.close()
 
 
 def test_swiftp_says_250_to_a_rename_that_failed() -> None:
