@@ -52,6 +52,10 @@ class CommandError(Exception):
         self.values = values
 
 
+class AnsweredError(Exception):
+    """The command ends here and has its answer."""
+
+
 class Commands(TLS_FTPHandler):
     """The commands of one session that need no data connection."""
 
@@ -288,7 +292,7 @@ class Commands(TLS_FTPHandler):
             self._current_type = "a"
             self.answer("ascii")
         else:
-            self.reply(504, "Unrecognised TYPE command.")
+            self.answer("type_bad")
 
     def do_stru(self, arg: str) -> None:
         """STRU: only F."""
@@ -354,7 +358,8 @@ class Commands(TLS_FTPHandler):
     def do_rest(self, arg: str) -> None:
         """REST: where the next transfer begins."""
         if not arg.isdigit():
-            self.reply(501, "Invalid restart position.")
+            self.restart = 0
+            self.answer("rest_bad")
             return
         self.restart = int(arg)
         self.range_length = None

@@ -74,6 +74,24 @@ class FileSource:
         self._reader.close()
 
 
+class RangeSource:
+    """A source that ends after *length* octets."""
+
+    def __init__(self, source: Source, length: int) -> None:
+        self._source = source
+        self._left = length
+
+    def next(self, length: int) -> memoryview | bytes:
+        """Up to *length* more octets."""
+        data = self._source.next(min(length, self._left)) if self._left else b""
+        self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
+
+
 class OverrunningRange:
     """RANG as SwiFTP sends it: the range, then its last part again for each block that follows.
 

@@ -148,17 +148,23 @@ def facts_line(
     """One entry as MLSD writes it (without the line end)."""
     parts = []
     for fact in facts:
-        value = _fact(fact.lower(), entry, fraction=fraction, writable=writable, unique=unique)
+        value = _fact(
+            fact.lower(), name, entry, fraction=fraction, writable=writable, unique=unique
+        )
         if value is not None:
             parts.append(f"{fact}={value};")
     return f"{''.join(parts)} {name}"
 
 
-def _fact(fact: str, entry: Entry, *, fraction: bool, writable: bool, unique: str) -> str | None:
+def _fact(
+    fact: str, name: str, entry: Entry, *, fraction: bool, writable: bool, unique: str
+) -> str | None:
+    if fact == "type" and name in (".", ".."):
+        return "cdir" if name == "." else "pdir"
     if fact == "type":
         return {"link": f"OS.unix=slink:{entry.target}"}.get(entry.kind, entry.kind)
-    if fact == "size":
-        return None if entry.kind == "dir" else str(entry.size)
+    if fact in ("size", "sizd"):
+        return str(entry.size) if (entry.kind == "dir") == (fact == "sizd") else None
     if fact == "modify":
         return timestamp(entry.modified_ns, fraction=fraction)
     if fact == "perm":
@@ -169,6 +175,11 @@ def _fact(fact: str, entry: Entry, *, fraction: bool, writable: bool, unique: st
         return unique
     if fact == "unix.mode":
         return f"0{entry.mode:o}"
-    return {"unix.owner": "1000", "unix.group": "1000", "unix.uid": "1000", "unix.gid": "1000"}.get(
-        fact
-    )
+    return {
+        "unix.ownername": "ftp",
+        "unix.groupname": "ftp",
+        "unix.owner": "1000",
+        "unix.group": "1000",
+        "unix.uid": "1000",
+        "unix.gid": "1000",
+    }.get(fact)

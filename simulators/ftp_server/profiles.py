@@ -53,6 +53,13 @@ DEFAULT_REPLIES: dict[str, tuple[int, str]] = {
     "mfmt": (213, "Modify={time}; {path}"),
     "mfmt_failed": (550, "Could not set file modification time."),
     "rest": (350, "Restart position accepted ({offset})."),
+    "rest_bad": (501, "REST needs a number greater than or equal to 0"),
+    "type_bad": (504, "Unrecognised TYPE command."),
+    "mlsd_failed": (550, "{reason}"),
+    "mlst_head": (250, "Start of list for {arg}"),
+    "mlst_end": (250, "End of list"),
+    "mlst_failed": (550, "'{arg}' cannot be listed"),
+    "nlst_done": (226, "Directory send OK."),
     "rest_refused": (451, "{arg}: Append/Restart not permitted, try again"),
     "retr": (150, "Opening BINARY mode data connection for {arg} ({size} bytes)."),
     "retr_done": (226, "Transfer complete."),
@@ -140,6 +147,12 @@ class Profile:
     utc_offset_s: int = 0  # of LIST; MDTM and MLSx are UTC
     hides_dot_files: bool = False  # LIST and NLST without -a
     list_flags: bool = True  # "-a", "-la" are understood; else they are a path
+    lists_itself: bool = False  # MLSD shows "." and ".."
+    nlst_shows_all: bool = False  # NLST shows ".", ".." and names with a dot
+    glob_first: bool = False  # also when a directory has exactly that name
+    list_failure_after_mark: bool = False  # 150, an empty listing, then the refusal
+    range_overruns: bool = False  # RANG: see connections.OverrunningRange
+    mlst_full_path: bool = True  # MLST repeats the name as absolute path
     globs: bool = False  # * ? [ ] in the argument of LIST and NLST select names
     missing_list_is_empty: bool = False  # LIST of nothing: 226 and no line
     listing_max: int | None = None  # names that one listing shows at most
@@ -147,7 +160,6 @@ class Profile:
     absolute_list_joins_cwd: bool = False  # LIST /x lists cwd + /x
     data_before_mark: bool = True  # accepts the data connection, then says 150
     rename_over: bool = True  # RNTO replaces an existing file
-    rename_always_ok: bool = False  # 250 also when it failed
     rmd_recursive: bool = False
     stor_deletes_first: bool = False  # the target is gone before the data connection is there
     store_restart: bool = True  # REST+STOR and APPE on an existing file
@@ -185,9 +197,11 @@ class Profile:
 VSFTPD = Profile(
     name="vsftpd",
     commands=_BASE | {"STOU", "ACCT", "REIN", "SMNT"},
-    features=("EPRT", "EPSV", "MDTM", "PASV", "REST STREAM", "SIZE", "TVFS", "UTF8"),
+    features=("EPRT", "EPSV", "MDTM", "PASV", "REST STREAM", "SIZE", "TVFS"),
     replies={
-        "greeting": (220, "(vsFTPd 3.0.5)"),
+        "greeting": (220, "(vsFTPd 3.0.3)"),
+        "rest_bad": (350, "Restart position accepted (0)."),
+        "type_bad": (500, "Unrecognised TYPE command."),
         "site_unknown": (500, "Unknown SITE command."),
     },
     listing="vsftpd",
@@ -204,20 +218,18 @@ PROFTPD = Profile(
     commands=_BASE | _MLSX | {"MFMT", "MFF", "CLNT", "STOU", "RANG", "HOST", "LANG", "ACCT"},
     features=(
         "CLNT",
+        "CSID",
         "EPRT",
         "EPSV",
         "HOST",
-        "LANG en-US*",
+        "LANG C.UTF-8*",
         "MDTM",
         "MFF modify;UNIX.group;UNIX.mode;",
         "MFMT",
-        "MLST modify*;perm*;size*;type*;unique*;UNIX.group*;UNIX.mode*;UNIX.owner*;",
+        "MLST modify*;perm*;size*;type*;unique*;UNIX.group*;UNIX.groupname*;UNIX.mode*;"
+        "UNIX.owner*;UNIX.ownername*;",
+        "RANG STREAM",
         "REST STREAM",
-        "SITE COPY",
-        "SITE MKDIR",
-        "SITE RMDIR",
-        "SITE SYMLINK",
-        "SITE UTIME",
         "SIZE",
         "TVFS",
         "UTF8",
@@ -249,11 +261,13 @@ PROFTPD = Profile(
         "rnfr": (350, "File or directory exists, ready for destination name"),
         "rnfr_failed": (550, "{arg}: {reason}"),
         "rnto": (250, "Rename successful"),
-        "rnto_failed": (550, "Rename {arg}: {reason}"),
+        "rnto_failed": (550, "{arg}: {reason}"),
         "rnto_first": (503, "Bad sequence of commands"),
         "size_failed": (550, "{arg}: {reason}"),
         "mdtm_failed": (550, "{arg}: {reason}"),
         "mfmt_failed": (550, "{arg}: {reason}"),
+        "mlsd_failed": (550, "{arg}: {reason}"),
+        "mfmt": (213, "Modify={time}; {arg}"),
         "rest": (350, "Restarting at {offset}. Send STORE or RETRIEVE to initiate transfer"),
         "retr": (150, "Opening BINARY mode data connection for {arg} ({size} bytes)"),
         "retr_done": (226, "Transfer complete"),
@@ -277,17 +291,32 @@ PROFTPD = Profile(
         "port": (200, "PORT command successful"),
     },
     listing="proftpd",
-    facts=("modify", "perm", "size", "type", "unique", "UNIX.group", "UNIX.mode", "UNIX.owner"),
+    facts=(
+        "modify",
+        "perm",
+        "size",
+        "type",
+        "unique",
+        "UNIX.group",
+        "UNIX.groupname",
+        "UNIX.mode",
+        "UNIX.owner",
+        "UNIX.ownername",
+    ),
     globs=True,
+    hides_dot_files=True,
+    lists_itself=True,
+    list_failure_after_mark=True,
+    before_login=frozenset(
+        {"USER", "PASS", "QUIT", "FEAT", "OPTS", "AUTH", "PBSZ", "PROT", "SYST", "NOOP", "HELP"}
+    ),
     store_restart=False,
-    directory_times=True,
-    size_in_ascii=False,
     abort="seen",
 )
 
 PUREFTPD = Profile(
     name="pureftpd",
-    commands=_BASE | _MLSX | {"MFMT", "STOU", "CLNT", "ESTA", "ESTP", "PRET"},
+    commands=_BASE | _MLSX | {"MFMT", "STOU", "ESTA", "ESTP", "PRET"},
     features=(
         "UTF8",
         "EPRT",
@@ -339,10 +368,16 @@ PUREFTPD = Profile(
         "rnfr_failed": (550, "Sorry, but that file doesn't exist"),
         "rnto": (250, "File successfully renamed or moved"),
         "rnto_failed": (451, "Rename/move failure: {reason}"),
-        "rnto_first": (503, "You need to tell me what file to rename"),
+        "rnto_first": (503, "Need RNFR before RNTO"),
         "size_failed": (550, "Can't check for file existence"),
         "mdtm_failed": (550, "Can't check for file existence"),
         "mfmt_failed": (550, "Can't set the timestamp: {reason}"),
+        "rest_bad": (554, "REST needs a numeric parameter\nRestart offset reset to 0"),
+        "mlsd_failed": (550, "Can't check for file existence"),
+        "mlst_head": (250, "Begin"),
+        "mlst_end": (250, "End."),
+        "mlst_failed": (550, "Can't check for file existence"),
+        "nlst_done": (226, "{count} matches total"),
         "rest": (350, "Restarting at {offset}"),
         "retr": (150, "Accepted data connection\n{size} bytes to download"),
         "retr_done": (
@@ -370,13 +405,19 @@ PUREFTPD = Profile(
         "port": (200, "PORT command successful"),
     },
     listing="pureftpd",
-    facts=("type", "size", "modify", "UNIX.mode", "UNIX.uid", "UNIX.gid", "unique"),
+    facts=("type", "size", "sizd", "modify", "UNIX.mode", "UNIX.uid", "UNIX.gid", "unique"),
     utc_offset_s=HOUR,
     hides_dot_files=True,
     globs=True,
+    glob_first=True,
+    lists_itself=True,
+    nlst_shows_all=True,
+    mlst_full_path=False,
+    before_login=frozenset(
+        {"USER", "PASS", "QUIT", "FEAT", "OPTS", "AUTH", "PBSZ", "PROT", "SYST", "NOOP", "HELP"}
+    ),
     missing_list_is_empty=True,
     listing_max=10_000,
-    directory_times=True,
     abort="seen",
     user_logs_in_guest=True,
     idle_s=900,
@@ -579,6 +620,8 @@ SWIFTP = Profile(
         "mdtm_failed": (550, "file does not exist"),
         "mfmt": (213, "Modify={time}; {arg}"),
         "mfmt_failed": (500, "Unable to modify last modification time"),
+        "mlsd_failed": (550, "File not found"),
+        "mlst_failed": (550, "File not found"),
         "rest": (350, "Restart position accepted ({offset})"),
         "retr": (150, "Sending file"),
         "retr_done": (226, "Transmission finished"),
@@ -601,7 +644,7 @@ SWIFTP = Profile(
     utc_offset_s=2 * HOUR,
     mlsd_hides_stars=True,
     absolute_list_joins_cwd=True,
-    rename_always_ok=True,
+    range_overruns=True,
     rmd_recursive=True,
     stor_deletes_first=True,
     appe_after_rest=False,
@@ -722,6 +765,7 @@ NAS = Profile(
     listing="proftpd",
     facts=("type", "size", "modify", "UNIX.mode", "unique"),
     utc_offset_s=HOUR,
+    size_in_ascii=False,
     abort="seen",
     sessions_max=8,
     available_bytes=2 << 40,

@@ -16,7 +16,7 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from simulators.ftp_server import connections
-from simulators.ftp_server.commands import CommandError
+from simulators.ftp_server.commands import AnsweredError, CommandError
 from simulators.ftp_server.data import DataChannel, Transfer, Trigger
 from simulators.ftp_server.faults import TRANSFERS, Fault
 from simulators.ftp_server.library import RawChat
@@ -227,6 +227,8 @@ class Session(Transfers):
         pumping, self._pumping = self._pumping, True
         try:
             self.perform(self._command, arg)
+        except AnsweredError:
+            pass
         except CommandError as error:
             self.answer(error.outcome, **error.values)
         except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from simulators.ftp_server import connections
-from simulators.ftp_server.commands import CommandError, Commands
+from simulators.ftp_server.commands import AnsweredError, CommandError, Commands
 from simulators.ftp_server.data import BytesSource, Transfer
 from simulators.ftp_server.listings import DIALECTS, facts_line
 from simulators.ftp_server.storage import join, parent_of
@@ -46,7 +46,9 @@ class Transfers(Commands):
 
     def do_epsv(self, arg: str) -> None:
         """EPSV: a port."""
-        if arg.upper() != "ALL":
+        if arg not in ("", "1") and arg.upper() != "ALL":
+            self.reply(522, "Bad network protocol.")
+        elif arg.upper() != "ALL":
             self._extended = True
             self._listen(lambda: self.ftp_EPSV(arg))
         else:
@@ -147,7 +149,9 @@ class Transfers(Commands):
             return
         source: Source = connections.FileSource(reader, offset)
         if length is not None:
-            source = connections.OverrunningRange(source, length)
+            overruns = self.profile.range_overruns
+            kind = connections.OverrunningRange if overruns else connections.RangeSource
+            source = kind(source, length)
         if self._current_type == "a" and self.profile.ascii_converts:
             source = connections.AsciiSource(source)
         corrupt, noise = self.fault_of("corrupt"), self._noise()
@@ -233,7 +237,8 @@ class Transfers(Commands):
     def do_nlst(self, arg: str) -> None:
         """NLST: only names."""
         self.need_data_port()
-        self._send_listing([name for name, _entry in self._names(arg, "NLST")])
+        names = [name for name, _entry in self._names(arg, "NLST")]
+        self._send_listing(names, done="nlst_done")
 
     def _names(self, arg: str, verb: str) -> Names:
         """What the argument of LIST or NLST selects."""
@@ -245,20 +250,33 @@ class Transfers(Commands):
             path = self.absolute("./" + arg.lstrip("/"))
         else:
             path = self.absolute(arg)
-        shows_all = "a" in flags or not profile.hides_dot_files
+        everything = profile.nlst_shows_all and verb == "NLST"
+        shows_all = "a" in flags or everything or not profile.hides_dot_files
         try:
             names = self._select(path, flags)
         except OSError as error:
-            if profile.missing_list_is_empty:
+            if profile.missing_list_is_empty and not everything:
                 return []
+            if profile.list_failure_after_mark:
+                self._fail_after_mark(arg, error)
+                raise AnsweredError from error
             raise CommandError("list_failed", arg=arg, path=path, reason=error.strerror) from error
         chosen = [item for item in names if shows_all or not item[0].startswith(".")]
-        if profile.globs and "a" in flags and verb == "LIST":
+        if (profile.hides_dot_files and "a" in flags and verb == "LIST") or everything:
             directory = self.storage.stat(path)
             chosen = [(".", directory), ("..", directory), *chosen]
         return chosen[: profile.listing_max]
 
+    def _fail_after_mark(self, arg: str, error: OSError) -> None:
+        values = {"arg": arg, "path": self.absolute(arg), "reason": error.strerror}
+        transfer = Transfer(source=BytesSource(b""), done=("list_failed", values))
+        self.begin_transfer(transfer, "list")
+
     def _select(self, path: str, flags: str) -> Names:
+        last = path.rpartition("/")[2]
+        if self.profile.glob_first and any(char in last for char in "*?["):
+            found = self.storage.list(parent_of(path))
+            return [item for item in found if fnmatch.fnmatchcase(item[0], last)]
         try:
             entry = self.storage.stat(path)
         except OSError:
@@ -284,8 +302,11 @@ class Transfers(Commands):
             self.reply(501, f"{arg}: Not a directory")
             return
         except OSError as error:
-            self.fail("list_failed", arg, error)
+            self.fail("mlsd_failed", arg, error)
             return
+        if self.profile.lists_itself:
+            itself = self.storage.stat(path)
+            names = [(".", itself), *names, ("..", itself)]
         if self.profile.mlsd_hides_stars:
             names = [item for item in names if "*" not in item[0]]
         names = names[: self.profile.listing_max]
@@ -297,12 +318,14 @@ class Transfers(Commands):
         try:
             entry = self.storage.stat(path)
         except OSError as error:
-            self.fail("size_failed", arg, error)
+            self.fail("mlst_failed", arg, error)
             return
-        self.push(f"250-Listing {arg}\r\n")
-        line = self._facts(parent_of(path), path, entry, unique=path)
+        shown = path if self.profile.mlst_full_path else arg
+        line = self._facts(parent_of(path), shown, entry, unique=path)
+        _code, head = self.profile.reply("mlst_head")
+        self.push(f"250-{head.replace('{arg}', arg)}\r\n")
         self.push("".join(f" {line}\r\n" for line in self._with_extra([line])))
-        self.respond("250 End")
+        self.answer("mlst_end")
 
     def _facts(self, directory: str, name: str, entry: Entry, unique: str | None = None) -> str:
         return facts_line(
@@ -320,14 +343,12 @@ class Transfers(Commands):
             return lines
         return [*([] if fault.replace else lines), *fault.lines]
 
-    def _send_listing(self, lines: list[str]) -> None:
+    def _send_listing(self, lines: list[str], done: str = "list_done") -> None:
         lines = self._with_extra(lines)
         data = "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
         source: Source = BytesSource(data)
         noise = self._noise()
         if noise is not None:
             source = connections.LongerSource(source, noise)
-        transfer = Transfer(
-            source=source, done=("list_done", {"count": len(lines)}), broken="retr_broken"
-        )
+        transfer = Transfer(source=source, done=(done, {"count": len(lines)}), broken="retr_broken")
         self.begin_transfer(transfer, "list")

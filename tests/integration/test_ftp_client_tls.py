@@ -22,9 +22,10 @@ DATA = bytes(range(256)) * 4096
 FILE = RemotePath("/f")
 
 
-@pytest.fixture(params=["explicit", "implicit"])
+@pytest.fixture(params=["explicit", "implicit", "explicit+reuse", "implicit+reuse"])
 def server(request: pytest.FixtureRequest) -> Iterator[FtpSimulator]:
-    with FtpSimulator("vsftpd", tls=request.param) as simulator:
+    mode, _, reuse = request.param.partition("+")
+    with FtpSimulator("vsftpd", tls=mode, require_session_reuse=bool(reuse)) as simulator:
         yield simulator
 
 

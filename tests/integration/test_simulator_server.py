@@ -115,9 +115,12 @@ def test_eprt() -> None:
 
 
 def test_port_of_another_host_is_refused() -> None:
-    with FtpSimulator() as sim, client(sim) as ftp:
-        with pytest.raises(ftplib.error_perm, match="500 Illegal PORT"):
-            ftp.sendcmd("PORT 10,0,0,1,200,1")
+    with (
+        FtpSimulator() as sim,
+        client(sim) as ftp,
+        pytest.raises(ftplib.error_perm, match="500 Illegal PORT"),
+    ):
+        ftp.sendcmd("PORT 10,0,0,1,200,1")
 
 
 def test_active_port_that_refuses_answers_425() -> None:
@@ -130,9 +133,12 @@ def test_active_port_that_refuses_answers_425() -> None:
 
 
 def test_a_transfer_without_pasv_answers_425() -> None:
-    with FtpSimulator() as sim, client(sim) as ftp:
-        with pytest.raises(ftplib.error_temp, match="425"):
-            ftp.sendcmd("LIST")
+    with (
+        FtpSimulator() as sim,
+        client(sim) as ftp,
+        pytest.raises(ftplib.error_temp, match="425"),
+    ):
+        ftp.sendcmd("LIST")
 
 
 def test_pipelined_commands_wait_for_the_transfer_before_them() -> None:
@@ -305,9 +311,11 @@ def test_explicit_tls_moves_files_and_is_verified() -> None:
 def test_implicit_tls() -> None:
     with FtpSimulator(tls="implicit") as sim:
         context = ssl.create_default_context(cafile=str(sim.ca_file))
-        with socket.create_connection((sim.host, sim.port), 10) as raw:
-            with context.wrap_socket(raw, server_hostname="localhost") as sock:
-                assert sock.recv(3) == b"220"
+        with (
+            socket.create_connection((sim.host, sim.port), 10) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as sock,
+        ):
+            assert sock.recv(3) == b"220"
 
 
 def test_a_certificate_of_nobody_is_refused_by_the_client() -> None:
