@@ -52,7 +52,7 @@ def missing_packages(tests: bool) -> list[str]:
     if not any(Path(folder).glob("**/libfuse3.so.3*") for folder in ("/usr/lib", "/lib")):
         packages.append("libfuse3-3")
     try:
-        import ensurepip  # noqa: F401, PLC0415  # Debian splits it off
+        import ensurepip  # noqa: F401  # Debian splits it off
     except ImportError:
         packages.append("python3-venv")
     return sorted(set(packages))
@@ -89,8 +89,14 @@ def make_environment(extra: str) -> None:
         run(sys.executable, "-m", "venv", VENV)
     say(f"installing pyftpdrive[{extra}] and what it needs into {VENV.name}")
     run(
-        venv_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--editable", f"{PROJECT}[{extra}]",
+        venv_python(),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--editable",
+        f"{PROJECT}[{extra}]",
     )
     stamp.write_text(key, encoding="ascii")
 
@@ -151,11 +157,22 @@ def _first_line(child: subprocess.Popen[str], what: str) -> str:
 
 def _start_server(root: Path, children: list[subprocess.Popen[str]]) -> int:
     command = [
-        venv_python(), "-m", "simulators.ftp_server", "--port", "0", "--root", root,
-        "--sample-files", "--profile", "vsftpd",
+        venv_python(),
+        "-m",
+        "simulators.ftp_server",
+        "--port",
+        "0",
+        "--root",
+        root,
+        "--sample-files",
+        "--profile",
+        "vsftpd",
     ]
     child = subprocess.Popen(
-        [str(part) for part in command], cwd=PROJECT, stdout=subprocess.PIPE, text=True,
+        [str(part) for part in command],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     children.append(child)
@@ -170,8 +187,12 @@ def _start_drive(
     command = ["mount", "--host", "127.0.0.1", "--port", str(port), "--drive", str(drive)]
     say(f"$ pyftpdrive {' '.join(command)}")
     child = subprocess.Popen(
-        [str(venv_python()), "-m", "pyftpdrive", *command], cwd=PROJECT, env=environment,
-        stdout=subprocess.PIPE, text=True, start_new_session=True,
+        [str(venv_python()), "-m", "pyftpdrive", *command],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     children.append(child)
     say(_first_line(child, "the drive"))
@@ -253,8 +274,10 @@ def lint() -> int:
 def main(arguments: list[str]) -> int:
     """Entry point."""
     if sys.version_info < PYTHON_MIN:
-        say(f"Python {PYTHON_MIN[0]}.{PYTHON_MIN[1]} or later is needed; this is "
-            f"{sys.version.split()[0]}")
+        say(
+            f"Python {PYTHON_MIN[0]}.{PYTHON_MIN[1]} or later is needed; this is "
+            f"{sys.version.split()[0]}"
+        )
         return 2
     command = arguments[0] if arguments else ""
     try:

@@ -1,0 +1,1 @@
+"""Mount an FTP server as a drive, for every program."""

@@ -21,6 +21,7 @@ from pyftpdrive.hosts.host import Host, HostOptions
 
 ATTRIBUTE_TTL_MAX_S = 5.0
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReport:
     """What was found while unmounting."""
@@ -101,14 +102,14 @@ class MountSession:
 
 
 def _default_host(filesystem: Filesystem, options: HostOptions) -> Host:
-    if sys.platform == "win32":
-        raise MountError(
-            MountProblem.HOST_MISSING,
-            "the Windows drive (WinFsp) comes with a later release; this one mounts on Linux",
-        )
-    from pyftpdrive.hosts.fuse import FuseHost  # needs libfuse at import
+    if sys.platform != "win32":
+        from pyftpdrive.hosts.fuse import FuseHost  # needs libfuse at import
 
-    return FuseHost(filesystem, options)
+        return FuseHost(filesystem, options)
+    raise MountError(
+        MountProblem.HOST_MISSING,
+        "the Windows drive (WinFsp) comes with a later release; this one mounts on Linux",
+    )
 
 
 def server_url(client: ClientOptions) -> str:

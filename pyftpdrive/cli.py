@@ -87,7 +87,9 @@ def _flag(option: Option) -> Callable[[Callable[..., None]], Callable[..., None]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
-    metadata.version("pyftpdrive"), prog_name="pyftpdrive", message=f"%(prog)s %(version)s\n{NOTICE}"
+    metadata.version("pyftpdrive"),
+    prog_name="pyftpdrive",
+    message=f"%(prog)s %(version)s\n{NOTICE}",
 )
 def cli() -> None:
     """Mount an FTP server as a drive, for every program."""
@@ -156,12 +158,14 @@ def _asked_password(flags: dict[tuple[str, str], object], prompt: bool) -> Secre
 
 
 def _mount(config: Config) -> None:
-    from pyftpdrive.app import MountSession  # noqa: PLC0415  # what `status` need not load
+    from pyftpdrive.app import MountSession  # what `status` need not load
 
     secrets = [config.ftp.password.reveal()] if config.ftp.password else []
     warning = logger.set_up(
-        level=config.logging.level, file=configuration.log_file(config),
-        console=config.logging.console, secrets=secrets,
+        level=config.logging.level,
+        file=configuration.log_file(config),
+        console=config.logging.console,
+        secrets=secrets,
     )
     if warning:
         click.echo(f"pyftpdrive: {warning}", err=True)
@@ -169,7 +173,8 @@ def _mount(config: Config) -> None:
     control = channel.ControlServer(
         configuration.runtime_directory(),
         lambda request: _serve(session, request),
-        drive=config.mount.drive, server=session.server,
+        drive=config.mount.drive,
+        server=session.server,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C while connecting
     session.start()
@@ -189,9 +194,7 @@ def _mount(config: Config) -> None:
     for path in report.open_files:
         click.echo(f"pyftpdrive: {path} was still open; what was written to it is kept", err=True)
     for path in report.pending:
-        click.echo(
-            f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True
-        )
+        click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -227,8 +230,12 @@ def _mount_in_background(config: Config) -> None:
         environment[PASSWORD_VARIABLE] = config.ftp.password.reveal()
     child = subprocess.Popen(  # noqa: S603  # this very program
         [sys.executable, "-m", "pyftpdrive", *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment, start_new_session=True, text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        text=True,
     )
     assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018  # PIPE
     line = child.stdout.readline()
@@ -254,8 +261,12 @@ def status(as_json: bool) -> None:  # noqa: FBT001
             answers.append(channel.request(record, {"do": "status"}))
         except channel.ChannelError as error:
             answers.append(
-                {"server": record.server, "drive": record.drive, "pid": record.pid,
-                 "error": str(error)}
+                {
+                    "server": record.server,
+                    "drive": record.drive,
+                    "pid": record.pid,
+                    "error": str(error),
+                }
             )
     if as_json:
         click.echo(json.dumps({"mounts": answers}, indent=2))
@@ -267,9 +278,9 @@ def status(as_json: bool) -> None:  # noqa: FBT001
 
 
 def _print_status(answer: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415  # slow to import
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console  # slow to import
+    from rich.markup import escape
+    from rich.table import Table
 
     table = Table(show_header=False, title=escape(f"{answer['server']} on {answer['drive']}"))
     if "error" in answer:
@@ -280,7 +291,8 @@ def _print_status(answer: dict[str, Any]) -> None:
         table.add_row("since", answer["since"])
         table.add_row("server", f"{reach}, {sessions['open']} of {sessions['limit']} sessions")
         table.add_row(
-            "known", f"{cache['entries']} names in {cache['directories']} directories, "
+            "known",
+            f"{cache['entries']} names in {cache['directories']} directories, "
             f"{cache['bytes'] / 1e6:.1f} MB of content",
         )
         table.add_row("uploads", f"{len(uploads['pending'])} pending, {len(uploads['held'])} held")
@@ -320,7 +332,7 @@ def _await_end(record: channel.MountRecord) -> None:
     """Wait until the mount's process took its announcement back."""
     directory = configuration.runtime_directory()
     while any(other.id == record.id for other in channel.mounts(directory)):
-        time.sleep(0.05)  # noqa: TID251  # another process ends: there is nothing to wait on
+        time.sleep(0.05)  # another process ends: there is nothing to wait on
 
 
 def _same_drive(one: str, other: str) -> bool:

@@ -32,7 +32,7 @@ _SCHEMES = {"ftp": "none", "ftpes": "explicit", "ftps": "implicit"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtpSection:
-    """[ftp]"""
+    """Section [ftp]."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class FtpSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountSection:
-    """[mount]"""
+    """Section [mount]."""
 
     drive: str
     volume_label: str
@@ -61,7 +61,7 @@ class MountSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSection:
-    """[cache]"""
+    """Section [cache]."""
 
     enabled: bool
     directory: str
@@ -74,7 +74,7 @@ class CacheSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSection:
-    """[connection]"""
+    """Section [connection]."""
 
     timeout_seconds: float
     deadline_seconds: float
@@ -85,7 +85,7 @@ class ConnectionSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSection:
-    """[upload]"""
+    """Section [upload]."""
 
     directory: str
     drain_timeout_seconds: float
@@ -93,7 +93,7 @@ class UploadSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSection:
-    """[logging]"""
+    """Section [logging]."""
 
     level: str
     file: str
@@ -160,7 +160,9 @@ def load(
 
 def _compose(values: Mapping[tuple[str, str], Value]) -> Config:
     def section(name: str) -> dict[str, Value]:
-        return {option.key: values[name, option.key] for option in OPTIONS if option.section == name}
+        return {
+            option.key: values[name, option.key] for option in OPTIONS if option.section == name
+        }
 
     return Config(
         ftp=FtpSection(**section("ftp")),  # type: ignore[arg-type]  # checked by the table
@@ -179,9 +181,7 @@ def _check_together(gathered: _Gathered) -> None:
             "no server: give --host NAME, an ftp:// address, or host under [ftp] in a config file"
         )
     if not values["mount", "drive"]:
-        gathered.problems.append(
-            "no drive: give --drive with a drive letter or an empty directory"
-        )
+        gathered.problems.append("no drive: give --drive with a drive letter or an empty directory")
     encoding = values["ftp", "encoding"]
     try:
         "".encode(str(encoding))
@@ -208,7 +208,9 @@ def _convert(option: Option, raw: object) -> Value:
     if kind is ValueType.NUMBER:
         return float(_in_limits(option, _number(raw, whole=False)))
     if not isinstance(raw, str):
-        raise ValueError("write it in quotes")
+        raise ValueError(  # noqa: TRY004  # a wrong value, whatever its type
+            "write it in quotes"
+        )
     if any(character in raw for character in "\r\n\0"):
         raise ValueError("line breaks and NUL are not allowed")
     if kind is ValueType.CHOICE:
@@ -233,14 +235,10 @@ def _truth(raw: object) -> bool:
 
 
 def _number(raw: object, *, whole: bool) -> float:
-    if isinstance(raw, bool):
+    text = "" if isinstance(raw, bool) else str(raw)
+    if not re.fullmatch(r"\s*[-+]?\d+(\.\d*)?\s*", text):
         raise ValueError
-    if isinstance(raw, (int, float)):
-        number = float(raw)
-    elif isinstance(raw, str) and re.fullmatch(r"\s*[-+]?\d+(\.\d*)?\s*", raw):
-        number = float(raw)
-    else:
-        raise ValueError
+    number = float(text)
     if whole and number != int(number):
         raise ValueError
     return number
@@ -277,10 +275,8 @@ def _read_file(file: Path, gathered: _Gathered) -> None:
 
 
 def _check_private(file: Path, gathered: _Gathered) -> None:
-    if sys.platform == "win32":
-        return
     mode = file.stat().st_mode
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if sys.platform != "win32" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         gathered.problems.append(
             f"{file}: holds a password and others can read it: chmod 600 {file}, or use the keyring"
         )
@@ -297,8 +293,9 @@ def _read_ini(file: Path, text: str, gathered: _Gathered) -> None:
         if line.startswith("["):
             section = line[1:].partition("]")[0].strip().lower()
             if section not in SECTION_HELP:
-                gathered.problems.append(f"{where}: unknown section [{section}]" + _meant(
-                    section, list(SECTION_HELP)))
+                gathered.problems.append(
+                    f"{where}: unknown section [{section}]" + _meant(section, list(SECTION_HELP))
+                )
             continue
         key, separator, value = line.partition("=")
         if not separator:
@@ -393,9 +390,11 @@ def from_url(url: str) -> dict[tuple[str, str], object]:
         raise ConfigError([f"{url!r} is not an address like ftp://user@host:port/directory"])
     if parts.password is not None:
         raise ConfigError(
-            ["a password in the address can be seen by every user of this machine: "
-             "leave it out and use the keyring (pyftpdrive password set), PYFTPDRIVE_PASSWORD, "
-             "a config file or the prompt"]
+            [
+                "a password in the address can be seen by every user of this machine: "
+                "leave it out and use the keyring (pyftpdrive password set), PYFTPDRIVE_PASSWORD, "
+                "a config file or the prompt"
+            ]
         )
     implicit = parts.scheme.lower() == "ftps"
     flags: dict[tuple[str, str], object] = {
@@ -417,12 +416,16 @@ def from_url(url: str) -> dict[tuple[str, str], object]:
 
 def cache_directory(config: Config) -> Path:
     """Where file content is kept."""
-    return Path(config.cache.directory or platformdirs.user_cache_path("pyftpdrive", appauthor=False))
+    return Path(
+        config.cache.directory or platformdirs.user_cache_path("pyftpdrive", appauthor=False)
+    )
 
 
 def upload_directory(config: Config) -> Path:
     """Where files wait for their upload: not a cache, which cleaners empty."""
-    return Path(config.upload.directory or platformdirs.user_state_path("pyftpdrive", appauthor=False))
+    return Path(
+        config.upload.directory or platformdirs.user_state_path("pyftpdrive", appauthor=False)
+    )
 
 
 def log_file(config: Config) -> Path:

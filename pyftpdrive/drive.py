@@ -88,12 +88,23 @@ class Drive:
             self.engine, self.metadata, self.clock, is_own_temporary=self._is_own_temporary
         )
         self.files = Files(
-            self.engine, self.view, self.blocks, self.fetcher, self.staging, self.journal,
-            self.clock, read_only=options.read_only,
+            self.engine,
+            self.view,
+            self.blocks,
+            self.fetcher,
+            self.staging,
+            self.journal,
+            self.clock,
+            read_only=options.read_only,
         )
         namespace = Namespace(
-            self.files, self.view, self.blocks, self.journal, self.clock,
-            read_only=options.read_only, patience_s=options.engine.deadline_s,
+            self.files,
+            self.view,
+            self.blocks,
+            self.journal,
+            self.clock,
+            read_only=options.read_only,
+            patience_s=options.engine.deadline_s,
         )
         self.filesystem = Filesystem(
             self.engine, self.view, self.blocks, self.files, namespace, self.staging, self.clock

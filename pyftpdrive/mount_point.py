@@ -30,7 +30,7 @@ def check_mount_point(drive: str) -> str:
                 f"{path} is what a mount that crashed left behind. Free it: fusermount3 -uz {path}"
             ) from error
         raise unfit(f"{path} can't be used: {error.strerror}") from error
-    if not os.path.isdir(path):  # noqa: PTH112  # stat was done
+    if not os.path.isdir(path):  # stat was done
         raise unfit(f"{path} is a file. Give an empty directory")
     path = path.resolve()
     if path.is_mount() or found.st_dev != path.parent.stat().st_dev:

@@ -69,29 +69,61 @@ class Option:
 
 
 def _whole(
-    section: str, key: str, default: int, text: str, *, unit: str = "",
-    minimum: float = 0, maximum: float | None = None, flag: str | None = None,
+    section: str,
+    key: str,
+    default: int,
+    text: str,
+    *,
+    unit: str = "",
+    minimum: float = 0,
+    maximum: float | None = None,
+    flag: str | None = None,
     short_variable: str | None = None,
 ) -> Option:
     return Option(
-        section=section, key=key, type=ValueType.WHOLE, default=default, help=text, unit=unit,
-        minimum=minimum, maximum=maximum, flag=flag, short_variable=short_variable,
+        section=section,
+        key=key,
+        type=ValueType.WHOLE,
+        default=default,
+        help=text,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        flag=flag,
+        short_variable=short_variable,
     )
 
 
 def _number(section: str, key: str, default: float, text: str, *, minimum: float = 0.0) -> Option:
     return Option(
-        section=section, key=key, type=ValueType.NUMBER, default=default, help=text,
-        unit="seconds", minimum=minimum, maximum=86400.0,
+        section=section,
+        key=key,
+        type=ValueType.NUMBER,
+        default=default,
+        help=text,
+        unit="seconds",
+        minimum=minimum,
+        maximum=86400.0,
     )
 
 
 def _text(
-    section: str, key: str, text: str, *, default: str = "", flag: str | None = None,
-    short_variable: str | None = None, kind: ValueType = ValueType.TEXT,
+    section: str,
+    key: str,
+    text: str,
+    *,
+    default: str = "",
+    flag: str | None = None,
+    short_variable: str | None = None,
+    kind: ValueType = ValueType.TEXT,
 ) -> Option:
     return Option(
-        section=section, key=key, type=kind, default=default, help=text, flag=flag,
+        section=section,
+        key=key,
+        type=kind,
+        default=default,
+        help=text,
+        flag=flag,
         short_variable=short_variable,
     )
 
@@ -104,73 +136,191 @@ def _truth(section: str, key: str, default: bool, text: str, flag: str | None = 
 
 def _choice(section: str, key: str, choices: tuple[str, ...], text: str) -> Option:
     return Option(
-        section=section, key=key, type=ValueType.CHOICE, default=choices[0], help=text,
+        section=section,
+        key=key,
+        type=ValueType.CHOICE,
+        default=choices[0],
+        help=text,
         choices=choices,
     )
 
 
 OPTIONS: tuple[Option, ...] = (
     _text("ftp", "host", "Name or address of the FTP server.", short_variable="PYFTPDRIVE_HOST"),
-    _whole("ftp", "port", 21, "Port of the FTP server (phones often use 2121).", minimum=1,
-           maximum=65535, short_variable="PYFTPDRIVE_PORT"),
-    _text("ftp", "username", "User name; empty for anonymous.",
-          short_variable="PYFTPDRIVE_USERNAME"),
-    _text("ftp", "password",
-          "Password. Better: the keyring (`pyftpdrive password set`). Only in a file that nobody"
-          " else can read.", kind=ValueType.SECRET, flag="",
-          short_variable="PYFTPDRIVE_PASSWORD"),
-    _truth("ftp", "passive_mode", True, "Data connections are opened by us; false: by the server.",
-           flag="--passive-mode/--active-mode"),
-    _choice("ftp", "tls", ("none", "explicit", "implicit"),
-            "Encryption: none, explicit (AUTH TLS) or implicit (port 990)."),
-    _truth("ftp", "tls_verify", True, "Refuse a certificate that is not trusted.",
-           flag="--tls-verify/--no-tls-verify"),
+    _whole(
+        "ftp",
+        "port",
+        21,
+        "Port of the FTP server (phones often use 2121).",
+        minimum=1,
+        maximum=65535,
+        short_variable="PYFTPDRIVE_PORT",
+    ),
+    _text(
+        "ftp", "username", "User name; empty for anonymous.", short_variable="PYFTPDRIVE_USERNAME"
+    ),
+    _text(
+        "ftp",
+        "password",
+        "Password. Better: the keyring (`pyftpdrive password set`). Only in a file that nobody"
+        " else can read.",
+        kind=ValueType.SECRET,
+        flag="",
+        short_variable="PYFTPDRIVE_PASSWORD",
+    ),
+    _truth(
+        "ftp",
+        "passive_mode",
+        True,
+        "Data connections are opened by us; false: by the server.",
+        flag="--passive-mode/--active-mode",
+    ),
+    _choice(
+        "ftp",
+        "tls",
+        ("none", "explicit", "implicit"),
+        "Encryption: none, explicit (AUTH TLS) or implicit (port 990).",
+    ),
+    _truth(
+        "ftp",
+        "tls_verify",
+        True,
+        "Refuse a certificate that is not trusted.",
+        flag="--tls-verify/--no-tls-verify",
+    ),
     _text("ftp", "tls_ca_file", "PEM file with the authorities to trust; empty: the system's."),
     _text("ftp", "encoding", "Encoding of file names on the server.", default="utf-8"),
     _text("ftp", "root", "Directory on the server to mount; empty: where the login lands."),
-    _whole("ftp", "max_sessions", 8, "Most sessions at a time; what the server allows is learned.",
-           minimum=1, maximum=64),
-    _text("mount", "drive", "Drive letter (Windows) or an empty directory.",
-          short_variable="PYFTPDRIVE_DRIVE"),
+    _whole(
+        "ftp",
+        "max_sessions",
+        8,
+        "Most sessions at a time; what the server allows is learned.",
+        minimum=1,
+        maximum=64,
+    ),
+    _text(
+        "mount",
+        "drive",
+        "Drive letter (Windows) or an empty directory.",
+        short_variable="PYFTPDRIVE_DRIVE",
+    ),
     _text("mount", "volume_label", "Name of the volume.", default="FTP Drive"),
     _truth("mount", "read_only", False, "Refuse every change.", flag="--read-only/--read-write"),
-    _truth("mount", "allow_other", False, "Let other users of this machine use the drive.",
-           flag="--allow-other/--no-allow-other"),
-    Option(section="mount", key="file_mode", type=ValueType.OCTAL, default="0644",
-           help="Permissions that files show."),
-    Option(section="mount", key="directory_mode", type=ValueType.OCTAL, default="0755",
-           help="Permissions that directories show."),
-    _truth("cache", "enabled", True, "Believe listings for the times below; false: always ask.",
-           flag="--cache/--no-cache"),
-    _text("cache", "directory", "Where file content is kept; empty: the user's cache directory.",
-          flag="--cache-directory"),
+    _truth(
+        "mount",
+        "allow_other",
+        False,
+        "Let other users of this machine use the drive.",
+        flag="--allow-other/--no-allow-other",
+    ),
+    Option(
+        section="mount",
+        key="file_mode",
+        type=ValueType.OCTAL,
+        default="0644",
+        help="Permissions that files show.",
+    ),
+    Option(
+        section="mount",
+        key="directory_mode",
+        type=ValueType.OCTAL,
+        default="0755",
+        help="Permissions that directories show.",
+    ),
+    _truth(
+        "cache",
+        "enabled",
+        True,
+        "Believe listings for the times below; false: always ask.",
+        flag="--cache/--no-cache",
+    ),
+    _text(
+        "cache",
+        "directory",
+        "Where file content is kept; empty: the user's cache directory.",
+        flag="--cache-directory",
+    ),
     _number("cache", "directory_ttl_seconds", 30.0, "How long the listing of a directory is good."),
     _number("cache", "metadata_ttl_seconds", 60.0, "How long size and time of one name are good."),
-    _whole("cache", "max_size_mb", 4096, "Most file content kept on the disk.", unit="MiB",
-           minimum=1, flag="--cache-max-size-mb"),
-    _whole("cache", "read_ahead_mb", 16, "How far to read ahead of a program.", unit="MiB",
-           maximum=1024),
-    _whole("cache", "small_file_kb", 256, "Files up to this size are fetched whole.", unit="KiB",
-           maximum=1 << 20),
+    _whole(
+        "cache",
+        "max_size_mb",
+        4096,
+        "Most file content kept on the disk.",
+        unit="MiB",
+        minimum=1,
+        flag="--cache-max-size-mb",
+    ),
+    _whole(
+        "cache",
+        "read_ahead_mb",
+        16,
+        "How far to read ahead of a program.",
+        unit="MiB",
+        maximum=1024,
+    ),
+    _whole(
+        "cache",
+        "small_file_kb",
+        256,
+        "Files up to this size are fetched whole.",
+        unit="KiB",
+        maximum=1 << 20,
+    ),
     _number("connection", "timeout_seconds", 30.0, "Longest silence of the network.", minimum=0.1),
-    _number("connection", "deadline_seconds", 3.0,
-            "Longest wait of a program for a first answer.", minimum=0.1),
-    _whole("connection", "retry_attempts", 3, "Repetitions of a request whose session died.",
-           maximum=100),
-    _number("connection", "retry_delay_seconds", 1.0,
-            "Pause before the second repetition; doubles with each."),
-    _number("connection", "keepalive_interval_seconds", 60.0,
-            "NOOP on an idle session after this; 0: never."),
-    _text("upload", "directory",
-          "Where files wait for their upload; empty: the user's state directory.",
-          flag="--upload-directory"),
-    _number("upload", "drain_timeout_seconds", 60.0,
-            "How long unmounting waits for uploads; what is left is sent by the next mount."),
+    _number(
+        "connection",
+        "deadline_seconds",
+        3.0,
+        "Longest wait of a program for a first answer.",
+        minimum=0.1,
+    ),
+    _whole(
+        "connection",
+        "retry_attempts",
+        3,
+        "Repetitions of a request whose session died.",
+        maximum=100,
+    ),
+    _number(
+        "connection",
+        "retry_delay_seconds",
+        1.0,
+        "Pause before the second repetition; doubles with each.",
+    ),
+    _number(
+        "connection",
+        "keepalive_interval_seconds",
+        60.0,
+        "NOOP on an idle session after this; 0: never.",
+    ),
+    _text(
+        "upload",
+        "directory",
+        "Where files wait for their upload; empty: the user's state directory.",
+        flag="--upload-directory",
+    ),
+    _number(
+        "upload",
+        "drain_timeout_seconds",
+        60.0,
+        "How long unmounting waits for uploads; what is left is sent by the next mount.",
+    ),
     _choice("logging", "level", ("INFO", "DEBUG", "WARNING", "ERROR"), "How much is logged."),
-    _text("logging", "file", "Log file; empty: pyftpdrive.log in the user's log directory.",
-          flag="--log-file"),
-    _truth("logging", "console", False, "Log to the console, too.",
-           flag="--log-console/--no-log-console"),
+    _text(
+        "logging",
+        "file",
+        "Log file; empty: pyftpdrive.log in the user's log directory.",
+        flag="--log-file",
+    ),
+    _truth(
+        "logging",
+        "console",
+        False,
+        "Log to the console, too.",
+        flag="--log-console/--no-log-console",
+    ),
 )
 
 SECTION_HELP = {
@@ -206,5 +356,8 @@ def example_ini() -> str:
                 continue
             value = option.default
             shown = str(value).lower() if isinstance(value, bool) else f"{value}"
-            lines += [f"# {option.help} ({option.expectation()})", f"{option.key} = {shown}".rstrip()]
+            lines += [
+                f"# {option.help} ({option.expectation()})",
+                f"{option.key} = {shown}".rstrip(),
+            ]
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 SERVICE = "pyftpdrive"
 
 
-class KeyringUnusable(Exception):  # noqa: N818  # a condition
+class KeyringUnusable(Exception):  # a condition
     """This machine has no keyring that could be used."""
 
 
@@ -25,7 +25,7 @@ def account(username: str, host: str, port: int) -> str:
 def from_keyring(username: str, host: str, port: int) -> Secret | None:
     """The stored password; None when there is none or no keyring."""
     try:
-        import keyring  # noqa: PLC0415  # slow to import, and broken backends raise here
+        import keyring  # slow to import, and broken backends raise here
 
         found = keyring.get_password(SERVICE, account(username, host, port))
     except Exception as error:  # noqa: BLE001  # backends raise whatever they like
@@ -41,7 +41,7 @@ def store(username: str, host: str, port: int, password: Secret) -> None:
         KeyringUnusable: there is none.
     """
     try:
-        import keyring  # noqa: PLC0415
+        import keyring
 
         keyring.set_password(SERVICE, account(username, host, port), password.reveal())
     except Exception as error:
@@ -55,7 +55,7 @@ def forget(username: str, host: str, port: int) -> None:
         KeyringUnusable: there is none, or it does not hold that password.
     """
     try:
-        import keyring  # noqa: PLC0415
+        import keyring
 
         keyring.delete_password(SERVICE, account(username, host, port))
     except Exception as error:

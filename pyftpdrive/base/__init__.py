@@ -1,0 +1,1 @@
+"""Values, errors, paths and time that every layer shares."""

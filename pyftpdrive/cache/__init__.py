@@ -1,0 +1,1 @@
+"""What is remembered of the server: listings and parts of files."""

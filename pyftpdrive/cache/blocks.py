@@ -41,8 +41,17 @@ class BlockFile:
     """
 
     __slots__ = (
-        "changed", "downloads", "fd", "last_end", "local_path", "modified_ns", "path", "present",
-        "size_bytes", "stale", "users",
+        "changed",
+        "downloads",
+        "fd",
+        "last_end",
+        "local_path",
+        "modified_ns",
+        "path",
+        "present",
+        "size_bytes",
+        "stale",
+        "users",
     )
 
     def __init__(
@@ -96,9 +105,7 @@ class BlockStore:
         shutil.rmtree(options.directory, ignore_errors=True)
         options.directory.mkdir(parents=True, mode=0o700)
 
-    def acquire(
-        self, path: RemotePath, size_bytes: int, modified_ns: int | None
-    ) -> BlockFile:
+    def acquire(self, path: RemotePath, size_bytes: int, modified_ns: int | None) -> BlockFile:
         """The block file of that version of *path*, opened; the caller releases it."""
         with self._lock:
             file = self._files.get(path)
@@ -139,9 +146,7 @@ class BlockStore:
             self._files[path] = file
         self.grown(size_bytes)
 
-    def find_complete(
-        self, path: RemotePath, size_bytes: int, modified_ns: int | None
-    ) -> bool:
+    def find_complete(self, path: RemotePath, size_bytes: int, modified_ns: int | None) -> bool:
         """True when that version of *path* is wholly here."""
         file = self._files.get(path)
         return (

@@ -61,7 +61,9 @@ class MetadataCache:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def listing(self, directory: RemotePath, *, stale: bool = False) -> dict[str, RemoteEntry] | None:
+    def listing(
+        self, directory: RemotePath, *, stale: bool = False
+    ) -> dict[str, RemoteEntry] | None:
         """The entries of *directory* when they are young enough (any age with *stale*)."""
         entry = self._listings.get(directory)
         if entry is None:

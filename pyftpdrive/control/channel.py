@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,12 @@ class ControlServer:
             address = str(self._directory / f"{self._record_id}.sock")
         self._listener = Listener(address, authkey=self._key)
         record = MountRecord(
-            id=self._record_id, pid=os.getpid(), drive=self._drive, server=self._server,
-            address=address, key=self._key.hex(),
+            id=self._record_id,
+            pid=os.getpid(),
+            drive=self._drive,
+            server=self._server,
+            address=address,
+            key=self._key.hex(),
         )
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
@@ -100,7 +104,7 @@ class ControlServer:
             with connection:
                 self._answer(connection)
 
-    def _answer(self, connection: Connection[Any, Any]) -> None:
+    def _answer(self, connection: Any) -> None:
         try:
             if self._stopping or not connection.poll(PATIENCE_S):
                 return
@@ -143,14 +147,13 @@ def mounts(directory: Path) -> list[MountRecord]:
 
 
 def _alive(pid: int) -> bool:
-    if sys.platform == "win32":
-        return True  # the pipe tells: a dead mount's can't be opened
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    if sys.platform != "win32":  # on Windows the pipe tells: a dead mount's can't be opened
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
     return True
 
 

@@ -1,0 +1,1 @@
+"""The neutral file system: where cache and spool meet."""

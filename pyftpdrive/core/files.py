@@ -191,9 +191,7 @@ class Files:
         staged.close(keep=True)
         entry = node.entry
         if entry is not None and entry.size_bytes == staged.size_bytes and not staged.gaps():
-            self._blocks.adopt(
-                node.path, staged.size_bytes, entry.modified_ns, staged.local_path
-            )
+            self._blocks.adopt(node.path, staged.size_bytes, entry.modified_ns, staged.local_path)
         staged.local_path.unlink(missing_ok=True)
 
     def _take_version_locked(self, node: FileNode, entry: RemoteEntry) -> None:
@@ -210,8 +208,12 @@ class Files:
         """The listing did not tell the size: ask for it."""
         size = self.remote(f"size of {path}", lambda client, _c: client.get_file_size(path))
         entry = RemoteEntry(
-            name=entry.name, kind=Kind.FILE, size_bytes=size,
-            modified_ns=entry.modified_ns, mode=entry.mode, perm=entry.perm,
+            name=entry.name,
+            kind=Kind.FILE,
+            size_bytes=size,
+            modified_ns=entry.modified_ns,
+            mode=entry.mode,
+            perm=entry.perm,
         )
         self._view.metadata.put(path, entry)
         return entry
@@ -428,7 +430,9 @@ class Files:
     def _uploaded(self, staged: StagedFile, done: Uploaded) -> None:
         """Callback: a version of *staged* is on the server."""
         entry = RemoteEntry(
-            name=name_of(done.path), kind=Kind.FILE, size_bytes=done.size_bytes,
+            name=name_of(done.path),
+            kind=Kind.FILE,
+            size_bytes=done.size_bytes,
             modified_ns=done.modified_ns,
         )
         self._view.metadata.put(done.path, entry)
@@ -459,13 +463,17 @@ class Files:
         entry = None
         if staged.base is not None:
             entry = RemoteEntry(
-                name=name_of(staged.path), kind=Kind.FILE,
-                size_bytes=staged.base.size_bytes, modified_ns=staged.base.modified_ns,
+                name=name_of(staged.path),
+                kind=Kind.FILE,
+                size_bytes=staged.base.size_bytes,
+                modified_ns=staged.base.modified_ns,
             )
         if staged.gaps() and staged.state is not StagedState.HELD:
             there = self._view.find(staged.path)
-            if there is None or entry is None or (there.size_bytes, there.modified_ns) != (
-                entry.size_bytes, entry.modified_ns
+            if (
+                there is None
+                or entry is None
+                or (there.size_bytes, there.modified_ns) != (entry.size_bytes, entry.modified_ns)
             ):
                 staged.move_to(StagedState.HELD, "the file it changes is another one by now")
                 self._journal.put(staged.record())

@@ -305,9 +305,7 @@ class Namespace:
             self._retarget(node)
         self._moved(old, new, entry)
 
-    def _rename_unsent(
-        self, node: FileNode, new: RemotePath, over: RemoteEntry | None
-    ) -> bool:
+    def _rename_unsent(self, node: FileNode, new: RemotePath, over: RemoteEntry | None) -> bool:
         """Rename a file that the server has never had: only its target changes.
 
         False: it got there in this moment; rename it on the server.
@@ -351,8 +349,12 @@ class Namespace:
     def _moved(self, old: RemotePath, new: RemotePath, entry: RemoteEntry) -> None:
         """The server has renamed: so do the caches."""
         renamed = RemoteEntry(
-            name=name_of(new), kind=entry.kind, size_bytes=entry.size_bytes,
-            modified_ns=entry.modified_ns, mode=entry.mode, perm=entry.perm,
+            name=name_of(new),
+            kind=entry.kind,
+            size_bytes=entry.size_bytes,
+            modified_ns=entry.modified_ns,
+            mode=entry.mode,
+            perm=entry.perm,
         )
         self._blocks.forget(new)
         self._view.metadata.renamed(old, new, renamed)

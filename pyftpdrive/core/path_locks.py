@@ -16,7 +16,7 @@ from pyftpdrive.base.paths import RemotePath, is_below
 
 
 class PathLocks:
-    """Which paths are being changed. A path conflicts with itself, its ancestors and what is below."""
+    """Which paths are being changed; one conflicts with its ancestors and with what is below."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

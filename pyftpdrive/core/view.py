@@ -82,9 +82,7 @@ class View:
                 return None
             raise
 
-    def listing(
-        self, directory: RemotePath, *, names_only: bool = False
-    ) -> dict[str, RemoteEntry]:
+    def listing(self, directory: RemotePath, *, names_only: bool = False) -> dict[str, RemoteEntry]:
         """The entries of *directory* by name; *names_only*: a single name is looked for in it.
 
         Raises:
@@ -171,9 +169,7 @@ class View:
             entry.kind, entry.size_bytes or 0, modified, modified, entry.mode, inode_of(path)
         )
 
-    def pin(
-        self, path: RemotePath, size_bytes: int, remote_ns: int | None, shown_ns: int
-    ) -> None:
+    def pin(self, path: RemotePath, size_bytes: int, remote_ns: int | None, shown_ns: int) -> None:
         """Go on showing *shown_ns* while the server lists that size and *remote_ns*."""
         with self._lock:
             self._pins[path] = (size_bytes, remote_ns, shown_ns)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pyftpdrive.base.clock import Clock, SystemClock
@@ -55,7 +55,7 @@ class EngineOptions:
 
     sessions_max: int = 8
     deadline_s: float = 3.0  # patience of a program that waits for a first answer
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     keepalive_s: float = 60.0  # 0: never send NOOP
 
 
@@ -430,7 +430,9 @@ class Engine:
 
     def _best_locked(self, now: float) -> Job[object] | None:
         limit = self._limit_locked()
-        patient = sum(w.job is not None and w.job.priority >= Priority.UPLOAD for w in self._workers)
+        patient = sum(
+            w.job is not None and w.job.priority >= Priority.UPLOAD for w in self._workers
+        )
         # The last session is for those who wait in front of a screen.
         urgent_only = limit > 1 and patient >= limit - 1
         ready = [
@@ -457,7 +459,10 @@ class Engine:
         if surplus and now - worker.idle_since >= SESSION_IDLE_MAX_S:
             worker.client.disconnect()
             return
-        if self.options.keepalive_s > 0 and now - worker.client.last_used >= self.options.keepalive_s:
+        if (
+            self.options.keepalive_s > 0
+            and now - worker.client.last_used >= self.options.keepalive_s
+        ):
             try:
                 worker.client.noop()
             except RemoteError as error:
@@ -475,7 +480,7 @@ class Engine:
             result = job.work(client, _Control(self, job))
         except (RemoteError, JobCancelled, JobYielded) as caught:
             error = caught
-        except Exception as caught:  # noqa: BLE001  # the worker loop: one of three places
+        except Exception as caught:  # the worker loop: one of three places
             log.exception("%s failed unexpectedly", job.label)
             client.disconnect()
             error = caught

@@ -160,8 +160,13 @@ def _facts(
         directory = perm is not None and ("e" in perm or "l" in perm)
         kind = Kind.DIRECTORY if directory else Kind.FILE
     return RemoteEntry(
-        name=name, kind=kind, size_bytes=size if kind is not Kind.DIRECTORY else None,
-        modified_ns=modified, mode=mode, perm=perm, link_target=target,
+        name=name,
+        kind=kind,
+        size_bytes=size if kind is not Kind.DIRECTORY else None,
+        modified_ns=modified,
+        mode=mode,
+        perm=perm,
+        link_target=target,
     )
 
 
@@ -185,9 +190,18 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan janv gen ene", "feb fév févr fev", "mar mär mrz mars maerz", "apr avr abr",
-            "may mai mag", "jun juin giu", "jul juil lug", "aug août aou ago",
-            "sep sept set", "oct okt ott out", "nov", "dec dez déc dic",
+            "jan janv gen ene",
+            "feb fév févr fev",
+            "mar mär mrz mars maerz",
+            "apr avr abr",
+            "may mai mag",
+            "jun juin giu",
+            "jul juil lug",
+            "aug août aou ago",
+            "sep sept set",
+            "oct okt ott out",
+            "nov",
+            "dec dez déc dic",
         ),
         start=1,
     )
@@ -251,8 +265,12 @@ def _unix(line: bytes, codec: NameCodec, dates: _Dates) -> RemoteEntry | None:
     if kind is Kind.FILE:
         size = _size(match["size"]) if what == b"-" else 0
     return RemoteEntry(
-        name=codec.decode(raw_name), kind=kind, size_bytes=size,
-        modified_ns=dates.unix(match["date"]), mode=_mode(match["mode"]), link_target=target,
+        name=codec.decode(raw_name),
+        kind=kind,
+        size_bytes=size,
+        modified_ns=dates.unix(match["date"]),
+        mode=_mode(match["mode"]),
+        link_target=target,
     )
 
 
@@ -265,7 +283,9 @@ def _mode(letters: bytes) -> int:
     if known is None:
         known = 0
         for position, letter in enumerate(letters):
-            known = known << 1 | (letter in b"rwxst" and letter in (b"r", b"w", b"xst")[position % 3])
+            known = known << 1 | (
+                letter in b"rwxst" and letter in (b"r", b"w", b"xst")[position % 3]
+            )
         if len(_modes) < 4096:
             _modes[letters] = known
     return known
@@ -291,8 +311,11 @@ def _dos(line: bytes, codec: NameCodec, dates: _Dates) -> RemoteEntry | None:
     if kind is Kind.FILE:
         size = _size(raw_size.replace(b",", b"").replace(b".", b""))
     return RemoteEntry(
-        name=codec.decode(raw_name), kind=kind, size_bytes=size,
-        modified_ns=dates.dos(match["date"]), link_target=target,
+        name=codec.decode(raw_name),
+        kind=kind,
+        size_bytes=size,
+        modified_ns=dates.dos(match["date"]),
+        link_target=target,
     )
 
 
@@ -376,5 +399,3 @@ class _Dates:
             return None
         seconds = timegm((year, month, day, hour, minute, second))
         return (seconds - self._offset_s) * SECOND_NS
-
-

@@ -181,8 +181,12 @@ def parse_mdtm(text: str) -> int:
     if len(digits) == 15:  # '19126...' is what some servers made of the year 2026
         digits = str(1900 + int(digits[2:5])) + digits[5:]
     year, month, day, hour, minute, second = (
-        int(digits[:4]), int(digits[4:6]), int(digits[6:8]),
-        int(digits[8:10]), int(digits[10:12]), int(digits[12:14]),
+        int(digits[:4]),
+        int(digits[4:6]),
+        int(digits[6:8]),
+        int(digits[8:10]),
+        int(digits[10:12]),
+        int(digits[12:14]),
     )
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 62):
         raise ProtocolViolation(f"not a time: {text[:40]!r}")
@@ -223,20 +227,33 @@ _HINTS: tuple[tuple[re.Pattern[str], type[RemoteError]], ...] = tuple(
         (r"not empty|nonempty|non-empty", DirectoryNotEmpty),
         (r"not a (?:directory|dir|folder)", NotADirectory),
         (r"is a (?:directory|dir|folder)|not a (?:plain|regular)? ?file", IsADirectory),
-        (r"no such|not found|does ?n.t exist|does not exist|not exist|cannot find|can't find"
-         r"|unable to find|no file|missing", NotFound),
+        (
+            r"no such|not found|does ?n.t exist|does not exist|not exist|cannot find|can't find"
+            r"|unable to find|no file|missing",
+            NotFound,
+        ),
         (r"exist", AlreadyExists),
-        (r"permission|denied|not allowed|forbidden|read.?only|not permitted|privilege"
-         r"|unauthori|refused", PermissionRefused),
+        (
+            r"permission|denied|not allowed|forbidden|read.?only|not permitted|privilege"
+            r"|unauthori|refused",
+            PermissionRefused,
+        ),
         (r"disk full|no space|quota|insufficient", NoSpace),
     )
 )
 _BY_CODE: dict[int, type[RemoteError]] = {
-    452: NoSpace, 552: NoSpace,
-    500: NotImplementedByServer, 501: NotImplementedByServer, 502: NotImplementedByServer,
-    503: NotImplementedByServer, 504: NotImplementedByServer,
-    521: AlreadyExists, 530: PermissionRefused, 532: PermissionRefused,
-    533: PermissionRefused, 534: PermissionRefused,
+    452: NoSpace,
+    552: NoSpace,
+    500: NotImplementedByServer,
+    501: NotImplementedByServer,
+    502: NotImplementedByServer,
+    503: NotImplementedByServer,
+    504: NotImplementedByServer,
+    521: AlreadyExists,
+    530: PermissionRefused,
+    532: PermissionRefused,
+    533: PermissionRefused,
+    534: PermissionRefused,
 }
 
 

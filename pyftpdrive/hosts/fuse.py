@@ -15,6 +15,7 @@ import logging
 import os
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,6 +29,8 @@ from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.core.nodes import FileContext, FileStat
 from pyftpdrive.hosts.fuse_errno import to_errno
 from pyftpdrive.hosts.host import HostOptions
+
+assert sys.platform != "win32"  # noqa: S101  # for mypy: Windows has hosts/winfsp
 
 os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")  # mfusepy would take libfuse 2 first
 try:
@@ -57,7 +60,7 @@ def _array_type(size: int) -> Any:
 
 
 def _view(buffer: Any, size: int) -> memoryview:
-    """libfuse's buffer as a writable view, without a copy."""
+    """A buffer of libfuse as a writable view, without a copy."""
     return memoryview(_array_type(size).from_address(ctypes.addressof(buffer.contents))).cast("B")
 
 
@@ -360,9 +363,7 @@ class FuseHost:
 
     def start(self, on_end: Callable[[], None]) -> None:
         """Mount; return when programs can use the drive. See `Host.start`."""
-        self._thread = threading.Thread(
-            target=self._loop, args=(on_end,), name="fuse", daemon=True
-        )
+        self._thread = threading.Thread(target=self._loop, args=(on_end,), name="fuse", daemon=True)
         self._thread.start()
         if not self._operations.ready.wait(START_S) or self._error is not None:
             raise MountError(
@@ -381,7 +382,10 @@ class FuseHost:
             "subtype": "pyftpdrive",
         }
         if mfusepy.fuse_version_minor >= 12:
-            options["max_threads"] = 64  # callbacks wait for the network: 10 would be too few
+            # Callbacks wait for the network: libfuse's ten threads would be too few. With the
+            # second option libfuse 3.14 doesn't complain about its own default.
+            options["max_threads"] = 64
+            options["max_idle_threads"] = 10
         if self._options.read_only:
             options["ro"] = True
         if self._options.allow_other:
@@ -416,7 +420,7 @@ class FuseHost:
         return busy
 
     def _unmount(self, *flags: str) -> bool:
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603  # our own mount point
             ["fusermount3", "-u", *flags, "--", self._options.drive],
             capture_output=True,
             text=True,

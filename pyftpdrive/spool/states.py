@@ -26,12 +26,21 @@ class StagedState(Enum):
 
 TRANSITIONS: dict[StagedState, frozenset[StagedState]] = {
     StagedState.OPEN: frozenset({StagedState.QUEUED, StagedState.HELD, StagedState.DONE}),
-    StagedState.QUEUED: frozenset({StagedState.SENDING, StagedState.OPEN, StagedState.HELD,
-                                   StagedState.DONE}),
-    StagedState.SENDING: frozenset({StagedState.COMMITTING, StagedState.QUEUED, StagedState.OPEN,
-                                    StagedState.HELD, StagedState.DONE}),
-    StagedState.COMMITTING: frozenset({StagedState.DONE, StagedState.QUEUED, StagedState.OPEN,
-                                       StagedState.HELD}),
+    StagedState.QUEUED: frozenset(
+        {StagedState.SENDING, StagedState.OPEN, StagedState.HELD, StagedState.DONE}
+    ),
+    StagedState.SENDING: frozenset(
+        {
+            StagedState.COMMITTING,
+            StagedState.QUEUED,
+            StagedState.OPEN,
+            StagedState.HELD,
+            StagedState.DONE,
+        }
+    ),
+    StagedState.COMMITTING: frozenset(
+        {StagedState.DONE, StagedState.QUEUED, StagedState.OPEN, StagedState.HELD}
+    ),
     StagedState.HELD: frozenset({StagedState.QUEUED, StagedState.OPEN, StagedState.DONE}),
     StagedState.DONE: frozenset({StagedState.OPEN, StagedState.QUEUED}),
 }

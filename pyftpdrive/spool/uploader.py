@@ -330,9 +330,7 @@ class Uploader:
         try:
             with source.open("rb") as stream:
                 progress(0)
-                sent = client.store(
-                    named if direct else temporary, stream, progress=progress
-                )
+                sent = client.store(named if direct else temporary, stream, progress=progress)
             if sent != size_bytes:
                 raise VersionChanged(f"{staged.path}: {sent} bytes sent, {size_bytes} expected")
             if direct:

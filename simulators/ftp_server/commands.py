@@ -308,7 +308,7 @@ class Commands(TLS_FTPHandler):
 
     def do_allo(self, _arg: str) -> None:
         """ALLO: never needed."""
-        self.reply(202, "ALLO command ignored.")
+        self.answer("allo")
 
     def do_clnt(self, _arg: str) -> None:
         """CLNT: thanks."""
@@ -344,7 +344,7 @@ class Commands(TLS_FTPHandler):
         name, _, value = arg.partition(" ")
         name = name.upper()
         if name in ("UTF8", "UTF-8"):
-            self.reply(200, "Always in UTF8 mode.")
+            self.answer("opts_utf8")
         elif name == "MLST" and self.profile.facts:
             wanted = value.lower().split(";")
             self.facts = tuple(fact for fact in self.profile.facts if fact.lower() in wanted)

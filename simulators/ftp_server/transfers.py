@@ -254,10 +254,12 @@ class Transfers(Commands):
         shows_all = "a" in flags or everything or not profile.hides_dot_files
         try:
             names = self._select(path, flags)
+            if everything and self.storage.stat(path).kind != "dir":
+                raise NotADirectoryError(20, "Can't check for file existence")
         except OSError as error:
             if profile.missing_list_is_empty and not everything:
                 return []
-            if profile.list_failure_after_mark:
+            if profile.list_failure_after_mark and verb == "LIST":
                 self._fail_after_mark(arg, error)
                 raise AnsweredError from error
             raise CommandError("list_failed", arg=arg, path=path, reason=error.strerror) from error

@@ -1,0 +1,125 @@
+"""Guards and isolation for every test, markers by directory, the header with capabilities."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import capabilities, guards
+
+pytest_plugins = ["pytester"]
+if importlib.util.find_spec("tests.scenario_runner.plugin"):
+    pytest_plugins.append("tests.scenario_runner.plugin")
+
+HERE = Path(__file__).resolve().parent
+MARKERS = ("unit", "integration", "mount")
+_homes = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "logs(pattern): this test may log a WARNING in which the pattern is found"
+    )
+    problems = capabilities.unmet()
+    if problems:
+        raise pytest.UsageError(
+            f"this machine lacks what {capabilities.VARIABLE} asks for: " + "; ".join(problems)
+        )
+
+
+def pytest_report_header() -> str:
+    return f"capabilities {capabilities.header()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.parent
+        if folder.is_relative_to(HERE):
+            name = (*folder.relative_to(HERE).parts, "")[0]
+            if name in MARKERS:
+                item.add_marker(name)
+
+
+# -- isolation ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Directories of the user, the keyring and git are this test's own."""
+    home = tmp_path_factory.getbasetemp() / f"home{next(_homes)}"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith("PYFTPDRIVE_") and not name.startswith("PYFTPDRIVE_TEST_"):
+            monkeypatch.delenv(name)
+    places = {
+        "HOME": home,
+        "USERPROFILE": home,
+        "LOCALAPPDATA": home / "local",
+        "APPDATA": home / "roaming",
+        "XDG_CACHE_HOME": home / "cache",
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_DATA_HOME": home / "data",
+        "XDG_STATE_HOME": home / "state",
+        "XDG_RUNTIME_DIR": home / "run",
+        "PYFTPDRIVE_RUNTIME_DIR": home / "run" / "pyftpdrive",
+    }
+    for name, place in places.items():
+        monkeypatch.setenv(name, str(place))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "Test")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.invalid")
+    return home
+
+
+# -- guards ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _guarded(item: pytest.Item, below: Path) -> Iterator[guards.LogWatch]:
+    """Fail when *item* leaves something behind or logs what it did not declare."""
+    watch = guards.LogWatch()
+    for marker in item.iter_markers("logs"):
+        for pattern in marker.args:
+            watch.expect(pattern)
+    before = guards.take(below)
+    with watch.watching():
+        yield watch
+    left = guards.leaks(before, below)
+    for line in left:
+        if line.startswith("mount "):
+            guards.free_mount(line.removeprefix("mount "))
+    problems = [f"left behind: {line}" for line in left]
+    problems += [f"not declared with @pytest.mark.logs: {line}" for line in watch.undeclared()]
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def log_watch(
+    request: pytest.FixtureRequest, isolated_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[guards.LogWatch]:
+    """The guards. Requested by name, it lets a test declare a message: `log_watch.expect(…)`."""
+    assert isolated_home.is_dir()  # set up first, so torn down last
+    with _guarded(request.node, tmp_path_factory.getbasetemp()) as watch:
+        yield watch
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Items that are no functions (scenario files) have no fixtures: the guards come here."""
+    if isinstance(item, pytest.Function):
+        return (yield)
+    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
+    with _guarded(item, factory.getbasetemp()):
+        return (yield)
