@@ -42,10 +42,10 @@ def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]
     return subprocess.run([str(part) for part in command], check=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
-# -- what the machine needs ---------------------------------------------------------------------------
+# -- what the machine needs --------------------------------------------------------------------
 
 
-def missing_packages(tests: bool) -> list[str]:
+def missing_packages(*, tests: bool) -> list[str]:
     """Debian packages that this machine lacks."""
     wanted = {**APT_BASE, **(APT_TEST if tests else {})}
     packages = [package for program, package in wanted.items() if not shutil.which(program)]
@@ -104,7 +104,7 @@ def make_environment(extra: str) -> None:
 def prepare(extra: str, *, tests: bool) -> None:
     """Everything that a command needs."""
     if sys.platform.startswith("linux"):
-        packages = missing_packages(tests)
+        packages = missing_packages(tests=tests)
         if packages:
             install_packages(packages)
         if not Path("/dev/fuse").exists():
@@ -112,7 +112,7 @@ def prepare(extra: str, *, tests: bool) -> None:
     make_environment(extra)
 
 
-# -- demo ---------------------------------------------------------------------------------------------
+# -- demo --------------------------------------------------------------------------------------
 
 
 def demo(*, once: bool) -> int:
@@ -237,7 +237,7 @@ def _end(child: subprocess.Popen[str]) -> None:
             child.wait()
 
 
-# -- tests --------------------------------------------------------------------------------------------
+# -- tests -------------------------------------------------------------------------------------
 
 
 def test(arguments: list[str]) -> int:

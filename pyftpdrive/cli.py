@@ -95,7 +95,7 @@ def cli() -> None:
     """Mount an FTP server as a drive, for every program."""
 
 
-# -- mount --------------------------------------------------------------------------------------------
+# -- mount -------------------------------------------------------------------------------------
 
 
 @cli.command()
@@ -248,7 +248,7 @@ def _mount_in_background(config: Config) -> None:
     raise SystemExit(code or int(Exit.INTERNAL))
 
 
-# -- status and unmount ---------------------------------------------------------------------------------
+# -- status and unmount ------------------------------------------------------------------------
 
 
 @cli.command()
@@ -341,7 +341,7 @@ def _same_drive(one: str, other: str) -> bool:
     return Path(one).resolve() == Path(other).expanduser().resolve()
 
 
-# -- passwords --------------------------------------------------------------------------------------------
+# -- passwords ---------------------------------------------------------------------------------
 
 
 @cli.group()
@@ -378,7 +378,7 @@ def password_forget(host: str, username: str, port: int) -> None:
     click.echo(f"forgot the password of {passwords.account(username, host, port)}")
 
 
-# -- the end ------------------------------------------------------------------------------------------------
+# -- the end -----------------------------------------------------------------------------------
 
 
 def _exit_code(error: PyftpdriveError) -> Exit:

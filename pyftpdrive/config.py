@@ -191,7 +191,7 @@ def _check_together(gathered: _Gathered) -> None:
         )
 
 
-# -- values -----------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------------------------------
 
 
 def _convert(option: Option, raw: object) -> Value:
@@ -252,7 +252,7 @@ def _in_limits(option: Option, number: float) -> float:
     return number
 
 
-# -- files ------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------
 
 
 def _read_file(file: Path, gathered: _Gathered) -> None:
@@ -372,7 +372,7 @@ def _meant(word: str, known: list[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else "; known: " + ", ".join(known)
 
 
-# -- addresses --------------------------------------------------------------------------------------
+# -- addresses ---------------------------------------------------------------------------------
 
 
 def from_url(url: str) -> dict[tuple[str, str], object]:
@@ -411,7 +411,7 @@ def from_url(url: str) -> dict[tuple[str, str], object]:
     return flags
 
 
-# -- places -----------------------------------------------------------------------------------------
+# -- places ------------------------------------------------------------------------------------
 
 
 def cache_directory(config: Config) -> Path:

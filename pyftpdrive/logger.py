@@ -39,7 +39,9 @@ class _PrivateRotating(logging.handlers.RotatingFileHandler):
 
     def _open(self) -> object:  # type: ignore[override]  # the base class names TextIOWrapper
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")  # closed by logging
+        return open(
+            descriptor, "a", encoding="utf-8", errors="backslashreplace"
+        )  # closed by logging
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """A full disk must not end the drive."""

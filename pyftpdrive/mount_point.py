@@ -33,7 +33,7 @@ def check_mount_point(drive: str) -> str:
     if not os.path.isdir(path):  # stat was done
         raise unfit(f"{path} is a file. Give an empty directory")
     path = path.resolve()
-    if path.is_mount() or found.st_dev != path.parent.stat().st_dev:
+    if os.path.ismount(path) or found.st_dev != path.parent.stat().st_dev:
         raise unfit(f"{path} is mounted already. Unmount it: pyftpdrive unmount --drive {path}")
     try:
         filled = any(path.iterdir())

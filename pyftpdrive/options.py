@@ -1,7 +1,7 @@
 """Every option, once: section, key, type, default, limits, help.
 
-The INI and TOML readers, the flags, the environment variables, `config.example.ini` and `--help` are
-all made from this table.
+The INI and TOML readers, the flags, the environment variables, `config.example.ini` and `--help`
+are all made from this table.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _text(
     )
 
 
-def _truth(section: str, key: str, default: bool, text: str, flag: str | None = None) -> Option:  # noqa: FBT001  # a table row
+def _truth(section: str, key: str, text: str, *, default: bool, flag: str | None = None) -> Option:
     return Option(
         section=section, key=key, type=ValueType.TRUTH, default=default, help=text, flag=flag
     )
@@ -171,8 +171,8 @@ OPTIONS: tuple[Option, ...] = (
     _truth(
         "ftp",
         "passive_mode",
-        True,
         "Data connections are opened by us; false: by the server.",
+        default=True,
         flag="--passive-mode/--active-mode",
     ),
     _choice(
@@ -184,8 +184,8 @@ OPTIONS: tuple[Option, ...] = (
     _truth(
         "ftp",
         "tls_verify",
-        True,
         "Refuse a certificate that is not trusted.",
+        default=True,
         flag="--tls-verify/--no-tls-verify",
     ),
     _text("ftp", "tls_ca_file", "PEM file with the authorities to trust; empty: the system's."),
@@ -206,12 +206,14 @@ OPTIONS: tuple[Option, ...] = (
         short_variable="PYFTPDRIVE_DRIVE",
     ),
     _text("mount", "volume_label", "Name of the volume.", default="FTP Drive"),
-    _truth("mount", "read_only", False, "Refuse every change.", flag="--read-only/--read-write"),
+    _truth(
+        "mount", "read_only", "Refuse every change.", default=False, flag="--read-only/--read-write"
+    ),
     _truth(
         "mount",
         "allow_other",
-        False,
         "Let other users of this machine use the drive.",
+        default=False,
         flag="--allow-other/--no-allow-other",
     ),
     Option(
@@ -231,8 +233,8 @@ OPTIONS: tuple[Option, ...] = (
     _truth(
         "cache",
         "enabled",
-        True,
         "Believe listings for the times below; false: always ask.",
+        default=True,
         flag="--cache/--no-cache",
     ),
     _text(
@@ -317,8 +319,8 @@ OPTIONS: tuple[Option, ...] = (
     _truth(
         "logging",
         "console",
-        False,
         "Log to the console, too.",
+        default=False,
         flag="--log-console/--no-log-console",
     ),
 )

@@ -88,7 +88,7 @@ class Namespace:
         if self._read_only:
             raise FsError(FsStatus.READ_ONLY, "the drive is mounted read-only")
 
-    # -- directories -----------------------------------------------------------------------------
+    # -- directories ---------------------------------------------------------------------------
 
     def make_directory(self, path: RemotePath) -> None:
         """Make a directory.
@@ -157,7 +157,7 @@ class Namespace:
         self._view.metadata.remove_tree(path)
         self._view.unpin(path)
 
-    # -- files -------------------------------------------------------------------------------------
+    # -- files ---------------------------------------------------------------------------------
 
     def remove_file(self, path: RemotePath) -> None:
         """Delete a file, also one that is still in the spool. Open handles go on working.
@@ -232,7 +232,7 @@ class Namespace:
         if node.staged.state is not StagedState.OPEN and node.staged.dirty:
             self._files.uploader.enqueue(node.staged)
 
-    # -- rename --------------------------------------------------------------------------------------
+    # -- rename --------------------------------------------------------------------------------
 
     def rename(self, old: RemotePath, new: RemotePath, *, replace: bool) -> None:
         """Give *old* the name *new*; a file there is replaced when *replace* says so.

@@ -112,7 +112,7 @@ def parse_mlsd(lines: Iterable[bytes], codec: NameCodec) -> Listing:
 
 
 def parse_mlst(lines: Iterable[bytes], codec: NameCodec) -> RemoteEntry | None:
-    """The entry in a 250 reply to MLST; its name is whatever the server repeated. None: no facts."""
+    """The entry in a 250 reply to MLST, named as the server repeated it; None: no facts."""
     for raw in lines:
         line = raw.strip(b"\r\n").lstrip(b" ")
         facts, separator, name = line.partition(b" ")
