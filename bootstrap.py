@@ -240,10 +240,28 @@ def _end(child: subprocess.Popen[str]) -> None:
 # -- tests -------------------------------------------------------------------------------------
 
 
+def unpack_servers() -> None:
+    """Fetch the real FTP servers that tests use, once; without them their tests are skipped."""
+    helper = [str(venv_python()), "-m", "tests.helpers.real_servers"]
+
+    def succeeds(*command: str) -> bool:
+        done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True)
+        return done.returncode == 0
+
+    if not sys.platform.startswith("linux") or succeeds(*helper, "check"):
+        return
+    say("unpacking vsftpd, ProFTPD and Pure-FTPd into .servers, for tests only")
+    if succeeds(*helper, "install"):
+        return
+    succeeds(*([] if os.geteuid() == 0 else ["sudo", "-n"]), "apt-get", "update", "-qq")
+    if not succeeds(*helper, "install"):
+        say("not all of them can run here: the tests of those are skipped")
+
+
 def test(arguments: list[str]) -> int:
     """The whole suite in parallel, with coverage by layer; *arguments* go to pytest instead."""
     prepare("dev", tests=True)
-    run(venv_python(), "-m", "tests.helpers.real_servers", "install", cwd=PROJECT)
+    unpack_servers()
     if arguments:
         command = [venv_python(), "-m", "pytest", *arguments]
         return subprocess.run([str(part) for part in command], cwd=PROJECT, check=False).returncode

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import capabilities, guards
-
-pytest_plugins = ["pytester"]
-if importlib.util.find_spec("tests.scenario_runner.plugin"):
-    pytest_plugins.append("tests.scenario_runner.plugin")
 
 HERE = Path(__file__).resolve().parent
 MARKERS = ("unit", "integration", "mount")
@@ -85,11 +79,18 @@ def isolated_home(
 # -- guards ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _guarded(item: pytest.Item, below: Path) -> Iterator[guards.LogWatch]:
-    """Fail when *item* leaves something behind or logs what it did not declare."""
+@pytest.fixture(autouse=True)
+def log_watch(
+    request: pytest.FixtureRequest, isolated_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[guards.LogWatch]:
+    """Fail a test that leaves something behind, or logs what it did not declare.
+
+    Requested by name, it lets a test declare a message: `log_watch.expect("pattern")`.
+    """
+    assert isolated_home.is_dir()  # set up first, so torn down last
+    below = tmp_path_factory.getbasetemp()
     watch = guards.LogWatch()
-    for marker in item.iter_markers("logs"):
+    for marker in request.node.iter_markers("logs"):
         for pattern in marker.args:
             watch.expect(pattern)
     before = guards.take(below)
@@ -103,23 +104,3 @@ def _guarded(item: pytest.Item, below: Path) -> Iterator[guards.LogWatch]:
     problems += [f"not declared with @pytest.mark.logs: {line}" for line in watch.undeclared()]
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
-
-
-@pytest.fixture(autouse=True)
-def log_watch(
-    request: pytest.FixtureRequest, isolated_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[guards.LogWatch]:
-    """The guards. Requested by name, it lets a test declare a message: `log_watch.expect(…)`."""
-    assert isolated_home.is_dir()  # set up first, so torn down last
-    with _guarded(request.node, tmp_path_factory.getbasetemp()) as watch:
-        yield watch
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Items that are no functions (scenario files) have no fixtures: the guards come here."""
-    if isinstance(item, pytest.Function):
-        return (yield)
-    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    with _guarded(item, factory.getbasetemp()):
-        return (yield)

@@ -12,7 +12,9 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 16 << 20
 PATIENCE_S = 10.0
+SOCKET_PATH_BYTES_MAX = 100  # the kernel takes 107
 
 Answer = dict[str, Any]
 Handler = Callable[[Answer], Answer]
@@ -61,6 +64,7 @@ class ControlServer:
         self._server = server
         self._listener: Listener | None = None
         self._stopping = False
+        self._own_directory = ""  # holds the socket where the runtime directory's path is too long
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
 
     @property
@@ -74,10 +78,7 @@ class ControlServer:
             OSError: the runtime directory can't be used.
         """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if sys.platform == "win32":
-            address = rf"\\.\pipe\pyftpdrive-{self._record_id}"
-        else:
-            address = str(self._directory / f"{self._record_id}.sock")
+        address = self._choose_address()
         self._listener = Listener(address, authkey=self._key)
         record = MountRecord(
             id=self._record_id,
@@ -91,6 +92,15 @@ class ControlServer:
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(record), file)
         self._thread.start()
+
+    def _choose_address(self) -> str:
+        if sys.platform == "win32":
+            return rf"\\.\pipe\pyftpdrive-{self._record_id}"
+        address = str(self._directory / f"{self._record_id}.sock")
+        if len(os.fsencode(address)) <= SOCKET_PATH_BYTES_MAX:
+            return address
+        self._own_directory = tempfile.mkdtemp(prefix="pyftpdrive-")  # mode 0700
+        return f"{self._own_directory}/control.sock"
 
     def _serve(self) -> None:
         listener = self._listener
@@ -127,6 +137,8 @@ class ControlServer:
             log.debug("waking the control thread: %s", error)
         self._thread.join(timeout=5.0)
         listener.close()
+        if self._own_directory:
+            shutil.rmtree(self._own_directory, ignore_errors=True)
 
 
 def mounts(directory: Path) -> list[MountRecord]:

@@ -79,7 +79,7 @@ def _new(before: Resources, after: Resources) -> list[str]:
 
 def _threads() -> frozenset[threading.Thread]:
     # A thread that C code made (libfuse, WinFsp) is a dummy here, for ever until Python 3.13.
-    dummy = threading._DummyThread  # type: ignore[attr-defined]
+    dummy = threading._DummyThread
     return frozenset(thread for thread in threading.enumerate() if not isinstance(thread, dummy))
 
 

@@ -110,37 +110,6 @@ def test_home_is_not_the_users(tmp_path):
     run(inner).assert_outcomes(passed=6)
 
 
-def test_guard_watches_items_that_are_no_functions(inner: pytest.Pytester) -> None:
-    inner.makeconftest(
-        CONFTEST
-        + IMPATIENT
-        + """
-import logging
-
-class Story(pytest.Item):
-    def runtest(self):
-        logging.getLogger("pyftpdrive").warning("told by %s", self.name)
-
-class StoryFile(pytest.File):
-    def collect(self):
-        yield Story.from_parent(self, name="one")
-        declared = Story.from_parent(self, name="two")
-        declared.add_marker(pytest.mark.logs("told by two"))
-        yield declared
-
-def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".story":
-        return StoryFile.from_parent(parent, path=file_path)
-"""
-    )
-    inner.makefile(".story", told="")
-
-    result = run(inner)
-
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*WARNING pyftpdrive: told by one"])
-
-
 def test_missing_requirement_is_an_error(
     inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,399 @@
+"""Where the steps of a scenario are done: in-process on the core, or on a real FUSE mount."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from pyftpdrive import config as configuration
+from pyftpdrive.app import drive_options
+from pyftpdrive.base.errors import FsError
+from pyftpdrive.base.model import Kind
+from pyftpdrive.base.paths import remote_path
+from pyftpdrive.control import channel
+from pyftpdrive.core.nodes import FileContext
+from pyftpdrive.drive import Drive
+from pyftpdrive.hosts.fuse_errno import to_errno
+from tests.scenario_runner.grammar import Scenario
+from tests.scenario_runner.servers import Server
+
+MOUNT_S = 20.0
+UNMOUNT_S = 60.0
+
+
+class HostFailure(Exception):
+    """The host itself broke; not what a program is told."""
+
+
+class Host(Protocol):
+    """The verbs of steps. Failures are OSError with the errno that a program sees."""
+
+    def mount(self) -> None: ...
+    def unmount(self) -> list[str]: ...
+    def abandon(self) -> None: ...
+    def list(self, path: str) -> list[str]: ...
+    def read(self, path: str, offset: int, length: int | None) -> bytes: ...
+    def write(self, path: str, data: bytes, mode: str, offset: int) -> None: ...
+    def truncate(self, path: str, size: int) -> None: ...
+    def delete(self, path: str) -> None: ...
+    def mkdir(self, path: str) -> None: ...
+    def rmdir(self, path: str) -> None: ...
+    def rename(self, old: str, new: str) -> None: ...
+    def stat(self, path: str) -> tuple[str, int, int]: ...
+    def set_times(self, path: str, modified_ns: int) -> None: ...
+    def open(self, path: str, name: str, mode: str) -> None: ...
+    def write_handle(self, name: str, data: bytes, offset: int) -> None: ...
+    def read_handle(self, name: str, offset: int, length: int) -> bytes: ...
+    def fsync(self, name: str) -> None: ...
+    def close(self, name: str) -> None: ...
+    def space(self) -> tuple[int, int]: ...
+    def uploads(self) -> dict[str, Any]: ...
+    def log(self) -> str: ...
+
+
+def _options(scenario: Scenario) -> dict[str, object]:
+    """'section.key' -> value, as the scenario overrides them."""
+    return {
+        f"{section}.{key}": value
+        for section, keys in scenario.config.items()
+        for key, value in keys.items()
+    }
+
+
+def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) -> dict[str, str]:
+    """Environment for a drive on *server*, isolated in *work*."""
+    values: dict[str, Any] = {
+        "ftp.host": server.host,
+        "ftp.port": server.port,
+        "ftp.username": server.username,
+        "mount.drive": drive,
+        "cache.directory": work / "cache",
+        "upload.directory": work / "upload",
+        "upload.drain_timeout_seconds": 30,
+        "connection.retry_delay_seconds": 0.1,
+        "logging.file": work / "pyftpdrive.log",
+        "logging.level": "DEBUG",
+        **_options(scenario),
+    }
+    tls = scenario.server.get("tls")
+    if tls:
+        values["ftp.tls"] = tls
+        values.setdefault("ftp.tls_ca_file", server.sim.ca_file)  # type: ignore[attr-defined]
+    environment = {
+        f"PYFTPDRIVE_{name.replace('.', '_').upper()}": str(value) for name, value in values.items()
+    }
+    if server.password:
+        environment["PYFTPDRIVE_PASSWORD"] = server.password
+    return environment
+
+
+class DirectHost:
+    """Steps call the core in this process."""
+
+    name = "direct"
+
+    def __init__(self, scenario: Scenario, server: Server, work: Path) -> None:
+        self._environment = _configuration(scenario, server, work, work)
+        self._work = work
+        self._drive: Drive | None = None
+        self._handles: dict[str, FileContext] = {}
+        self._records: list[logging.LogRecord] = []
+        self._handler = logging.Handler()
+        self._handler.emit = self._records.append  # type: ignore[method-assign]
+        self._logger = logging.getLogger("pyftpdrive")
+
+    @property
+    def drive(self) -> Drive:
+        if self._drive is None:
+            raise HostFailure("the drive is not mounted")
+        return self._drive
+
+    def mount(self) -> None:
+        self._logger.addHandler(self._handler)
+        drive = Drive(drive_options(configuration.load(None, self._environment, {})))
+        drive.start()
+        self._drive = drive
+
+    def unmount(self) -> list[str]:
+        opened = [str(path) for path, _ in self.drive.filesystem.open_files()]
+        self.drive.drain(30.0)
+        self.abandon()
+        return opened
+
+    def abandon(self) -> None:
+        drive, self._drive = self._drive, None
+        if drive is not None:
+            drive.stop()
+        self._handles.clear()
+        self._logger.removeHandler(self._handler)
+
+    def _do(self, action: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return action(*arguments, **named)
+        except FsError as error:
+            raise OSError(to_errno(error.status), str(error)) from error
+
+    def list(self, path: str) -> list[str]:
+        return [e.name for e in self._do(self.drive.filesystem.list_directory, remote_path(path))]
+
+    def read(self, path: str, offset: int, length: int | None) -> bytes:
+        fs = self.drive.filesystem
+        handle = self._do(fs.open, remote_path(path))
+        try:
+            wanted = handle.file_size - offset if length is None else length
+            data: bytes = self._do(fs.read, handle, offset, wanted)
+        finally:
+            fs.close(handle)
+        return data
+
+    def write(self, path: str, data: bytes, mode: str, offset: int) -> None:
+        fs, target = self.drive.filesystem, remote_path(path)
+        if mode == "in_place":
+            handle = self._do(fs.open, target, write=True)
+        else:
+            handle = self._do(fs.create, target, exclusive=mode == "create")
+        try:
+            if mode == "overwrite" and handle.file_size:
+                self._do(fs.truncate, handle, 0)
+            at = handle.file_size if mode == "append" else offset
+            self._do(fs.write, handle, at, data)
+        finally:
+            fs.close(handle)
+
+    def truncate(self, path: str, size: int) -> None:
+        self._do(self.drive.filesystem.truncate, remote_path(path), size)
+
+    def delete(self, path: str) -> None:
+        self._do(self.drive.filesystem.remove_file, remote_path(path))
+
+    def mkdir(self, path: str) -> None:
+        self._do(self.drive.filesystem.make_directory, remote_path(path))
+
+    def rmdir(self, path: str) -> None:
+        self._do(self.drive.filesystem.remove_directory, remote_path(path))
+
+    def rename(self, old: str, new: str) -> None:
+        self._do(self.drive.filesystem.rename, remote_path(old), remote_path(new))
+
+    def stat(self, path: str) -> tuple[str, int, int]:
+        found = self._do(self.drive.filesystem.stat, remote_path(path))
+        kind = "directory" if found.kind is Kind.DIRECTORY else "file"
+        return kind, found.size_bytes, found.modified_ns
+
+    def set_times(self, path: str, modified_ns: int) -> None:
+        self._do(self.drive.filesystem.set_times, remote_path(path), modified_ns)
+
+    def open(self, path: str, name: str, mode: str) -> None:
+        fs, target = self.drive.filesystem, remote_path(path)
+        if mode == "create":
+            self._handles[name] = self._do(fs.create, target)
+        else:
+            self._handles[name] = self._do(fs.open, target, write=mode != "read")
+
+    def write_handle(self, name: str, data: bytes, offset: int) -> None:
+        self._do(self.drive.filesystem.write, self._handles[name], offset, data)
+
+    def read_handle(self, name: str, offset: int, length: int) -> bytes:
+        data: bytes = self._do(self.drive.filesystem.read, self._handles[name], offset, length)
+        return data
+
+    def fsync(self, name: str) -> None:
+        self._do(self.drive.filesystem.fsync, self._handles[name])
+
+    def close(self, name: str) -> None:
+        self._do(self.drive.filesystem.close, self._handles.pop(name))
+
+    def space(self) -> tuple[int, int]:
+        found = self._do(self.drive.filesystem.space)
+        return found.total_bytes, found.free_bytes
+
+    def uploads(self) -> dict[str, Any]:
+        return dict(self.drive.filesystem.uploads())
+
+    def log(self) -> str:
+        return "\n".join(
+            f"{record.levelname} {record.getMessage()}"
+            for record in self._records
+            if record.levelno >= logging.WARNING
+        )
+
+
+class FuseHost:
+    """Steps are system calls on a mount that `python -m pyftpdrive mount` made."""
+
+    name = "fuse"
+
+    def __init__(self, scenario: Scenario, server: Server, work: Path) -> None:
+        self._mountpoint = work / "drive"
+        self._mountpoint.mkdir()
+        self._work = work
+        self._runtime = work / "run"
+        self._environment = {
+            **os.environ,
+            **_configuration(scenario, server, work, self._mountpoint),
+            "PYFTPDRIVE_RUNTIME_DIR": str(self._runtime),
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self._handles: dict[str, int] = {}
+
+    def at(self, path: str) -> str:
+        """Where *path* is on this machine; a trailing slash means nothing."""
+        return str(self._mountpoint) + ("" if path == "/" else path)
+
+    def mount(self) -> None:
+        with (self._work / "output").open("a") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pyftpdrive", "mount"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + MOUNT_S
+        while not self._announced():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise HostFailure(f"the drive was not mounted: {self.output()}")
+            threading.Event().wait(0.02)
+
+    def _announced(self) -> bool:
+        return bool(channel.mounts(self._runtime)) and os.path.ismount(self._mountpoint)
+
+    def output(self) -> str:
+        return (self._work / "output").read_text(errors="replace")
+
+    def unmount(self) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pyftpdrive", "unmount", "--drive", str(self._mountpoint)],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=UNMOUNT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise HostFailure(f"unmount failed: {done.stderr}")
+        if self._process is not None:
+            self._process.wait(UNMOUNT_S)
+            self._process = None
+        if os.path.ismount(self._mountpoint):
+            raise HostFailure("still mounted after unmount")
+        marker = " is still open"
+        return [
+            line.removeprefix("pyftpdrive: ").removesuffix(marker)
+            for line in done.stderr.splitlines()
+            if line.endswith(marker)
+        ]
+
+    def abandon(self) -> None:
+        for handle in self._handles.values():
+            try:
+                os.close(handle)
+            except OSError as error:  # the drive is gone already
+                if error.errno not in (errno.ENOTCONN, errno.EBADF, errno.ECONNABORTED):
+                    raise
+        self._handles.clear()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(UNMOUNT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        if os.path.ismount(self._mountpoint):
+            subprocess.run(["fusermount3", "-uz", str(self._mountpoint)], check=False)
+
+    def list(self, path: str) -> list[str]:
+        return os.listdir(self.at(path))
+
+    def read(self, path: str, offset: int, length: int | None) -> bytes:
+        with open(self.at(path), "rb", buffering=0) as file:
+            file.seek(offset)
+            pieces: list[bytes] = []
+            left = 1 << 62 if length is None else length
+            while left and (piece := file.read(min(left, 1 << 20))):
+                pieces.append(piece)
+                left -= len(piece)
+        return b"".join(pieces)
+
+    def write(self, path: str, data: bytes, mode: str, offset: int) -> None:
+        flags = {
+            "overwrite": os.O_CREAT | os.O_TRUNC,
+            "create": os.O_CREAT | os.O_EXCL,
+            "append": os.O_CREAT | os.O_APPEND,
+            "in_place": 0,
+        }[mode]
+        handle = os.open(self.at(path), os.O_WRONLY | flags, 0o644)
+        try:
+            view = memoryview(data)
+            if mode == "in_place":
+                os.lseek(handle, offset, os.SEEK_SET)
+            while len(view):
+                view = view[os.write(handle, view) :]
+        finally:
+            os.close(handle)
+
+    def truncate(self, path: str, size: int) -> None:
+        os.truncate(self.at(path), size)
+
+    def delete(self, path: str) -> None:
+        os.unlink(self.at(path))
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(self.at(path))
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(self.at(path))
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(self.at(old), self.at(new))
+
+    def stat(self, path: str) -> tuple[str, int, int]:
+        found = os.stat(self.at(path))
+        kind = "directory" if os.path.isdir(self.at(path)) else "file"
+        return kind, found.st_size, found.st_mtime_ns
+
+    def set_times(self, path: str, modified_ns: int) -> None:
+        os.utime(self.at(path), ns=(modified_ns, modified_ns))
+
+    def open(self, path: str, name: str, mode: str) -> None:
+        flags = {"read": os.O_RDONLY, "write": os.O_RDWR, "create": os.O_RDWR | os.O_CREAT}[mode]
+        self._handles[name] = os.open(self.at(path), flags, 0o644)
+
+    def write_handle(self, name: str, data: bytes, offset: int) -> None:
+        os.pwrite(self._handles[name], data, offset)
+
+    def read_handle(self, name: str, offset: int, length: int) -> bytes:
+        return os.pread(self._handles[name], length, offset)
+
+    def fsync(self, name: str) -> None:
+        os.fsync(self._handles[name])
+
+    def close(self, name: str) -> None:
+        os.close(self._handles.pop(name))
+
+    def space(self) -> tuple[int, int]:
+        found = os.statvfs(self._mountpoint)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+
+    def uploads(self) -> dict[str, Any]:
+        mounts = channel.mounts(self._runtime)
+        if not mounts:
+            raise HostFailure(f"the drive is not mounted: {self.output()}")
+        answer: dict[str, Any] = channel.request(mounts[0], {"do": "status"})["uploads"]
+        return answer
+
+    def log(self) -> str:
+        file = self._work / "pyftpdrive.log"
+        text = file.read_text(errors="replace") if file.exists() else ""
+        return "\n".join(
+            line for line in text.splitlines() if " WARNING " in line or " ERROR " in line
+        )

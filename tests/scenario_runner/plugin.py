@@ -1,0 +1,133 @@
+"""pytest collects `scenarios/**/*.toml`: one test a file, host and server."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import real_servers
+from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
+from tests.scenario_runner.grammar import Scenario, ScenarioError, load
+from tests.scenario_runner.matrix import Matrix, write_page
+
+CHECKLIST = Path(__file__).resolve().parents[2] / "scenarios" / "checklist.toml"
+
+
+@lru_cache
+def checklist() -> dict[str, dict[str, str]]:
+    """Section -> item -> '' or why it has no scenario yet."""
+    data = tomllib.loads(CHECKLIST.read_text(encoding="utf-8"))
+    return {section: dict(items) for section, items in data.items()}
+
+
+def known_items() -> set[str]:
+    """What `covers` may name."""
+    return {item for items in checklist().values() for item in items}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("scenarios")
+    group.addoption(
+        "--scenario-servers", choices=("simulator", "real", "all"), default="simulator",
+        help="which servers scenarios run against",
+    )  # fmt: skip
+    group.addoption("--scenario-report", metavar="DIR", help="write the matrix as an HTML page")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Scenario files below a folder called `scenarios`."""
+    inside = "scenarios" in file_path.parts and file_path.name != CHECKLIST.name
+    if file_path.suffix == ".toml" and inside:
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ScenarioFile(pytest.File):
+    """One scenario; its tests are host × server."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        try:
+            scenario = load(self.path, known_items())
+        except ScenarioError as error:
+            raise self.CollectError(str(error)) from None
+        wanted = self.config.getoption("--scenario-servers")
+        servers = [] if wanted == "real" else ["simulator"]
+        if wanted != "simulator" and scenario.fits_real_servers:
+            servers += real_servers.NAMES
+        for host in scenario.hosts:
+            if host not in HOSTS:
+                continue  # winfsp: the matrix says so
+            for server in servers:
+                name = f"{scenario.id}[{host}-{server}]"
+                yield ScenarioItem.from_parent(
+                    self, name=name, scenario=scenario, host=host, server=server
+                )
+
+
+class ScenarioItem(pytest.Item):
+    """One run of one scenario."""
+
+    def __init__(self, *, scenario: Scenario, host: str, server: str, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.scenario, self.host, self.server = scenario, host, server
+        self.add_marker(pytest.mark.scenario)
+        if host == "fuse":
+            self.add_marker(pytest.mark.mount)
+        for item in scenario.covers:
+            self.user_properties.append(("covers", f"{item}\t{host}\t{server}"))
+
+    def runtest(self) -> None:
+        reason = self._obstacle()
+        if reason and os.environ.get("CI"):
+            pytest.fail(f"CI must run this: {reason}")
+        if reason:
+            pytest.skip(reason)
+        factory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # as tmp_path does
+        work = factory.mktemp(f"{self.scenario.id}-{self.host}"[:60], numbered=True)
+        run(self.scenario, self.host, self.server, work)
+
+    def _obstacle(self) -> str | None:
+        if self.host == "fuse" and not os.path.exists("/dev/fuse"):
+            return "no /dev/fuse: kernel mounts can't run here"
+        if self.server != "simulator":
+            return real_servers.available(self.server)
+        return None
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        if isinstance(excinfo.value, ScenarioFailed):
+            return f"{self.scenario.id}: {self.scenario.why}\n{excinfo.value}"
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
+
+
+_matrix = Matrix()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Controller and single process alike: note what became of each item."""
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        for name, value in report.user_properties:
+            if name == "covers":
+                item, host, server = str(value).split("\t")
+                _matrix.note(item, host, server, report.outcome)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Item × host, when scenarios ran."""
+    if not _matrix.results:
+        return
+    terminalreporter.section("scenarios: item × host")
+    for line in _matrix.lines(checklist()):
+        terminalreporter.write_line(line)
+    directory = config.getoption("--scenario-report")
+    if directory:
+        page = write_page(_matrix, checklist(), Path(directory))
+        terminalreporter.write_line(f"written to {page}")
