@@ -153,18 +153,17 @@ class Files:
         node = context.node
         with node.lock:
             staged = node.staged
-            send = (
+            if (
                 staged is not None
                 and context.writable
                 and not node.unlinked
                 and staged.state is StagedState.OPEN
                 and staged.dirty
-            )
-        if send and staged is not None:
-            try:
-                self.uploader.enqueue(staged)
-            except OSError as error:
-                log.warning("%s: %s", node.path, error)
+            ):
+                try:
+                    self.uploader.enqueue(staged)
+                except OSError as error:
+                    log.warning("%s: %s", node.path, error)
         with self.nodes.lock:
             node.handles -= 1
             node.writers -= context.writable
@@ -176,8 +175,9 @@ class Files:
             staged = node.staged
             if node.handles or (staged is not None and not node.unlinked and node.is_dirty):
                 return
-            if not node.unlinked:
-                self.nodes.remove_locked(node)
+            if node.unlinked and self.nodes.get(node.path) is node:
+                return  # set aside by a rename or delete that has not succeeded yet
+            self.nodes.remove_locked(node)
         with node.lock:
             staged, node.staged = node.staged, None
             content, node.content = node.content, None

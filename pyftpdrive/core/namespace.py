@@ -173,12 +173,12 @@ class Namespace:
             if kind is Kind.DIRECTORY:
                 raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
             node = self._files.nodes.get(path)
-            self._stop_upload(node)
+            self._set_aside(node)
             if node is None or node.entry is not None:
                 try:
                     self._delete_remote(path, node)
                 except FsError:
-                    self._resume_upload(node)
+                    self._put_back(node)
                     raise
             self._forget_file(path, node)
 
@@ -212,25 +212,40 @@ class Namespace:
             return
         with self._files.nodes.lock:
             self._files.nodes.remove_locked(node)
-            node.unlinked = True
         self._files.drop_if_unused(node)
 
-    def _stop_upload(self, node: FileNode | None) -> None:
-        """Nothing of *node* is on its way after this.
+    def _set_aside(self, node: FileNode | None) -> None:
+        """Nothing of *node* is on its way after this, and no `close` sends it.
+
+        The kernel reports the close of a file after `close` returned, so also after the rename
+        that replaces it: what is set aside must not be sent then, over its successor.
 
         Raises:
-            FsError: BUSY, the upload could not be stopped in time.
+            FsError: BUSY, the upload could not be stopped in time; nothing changed.
         """
-        if node is None or node.staged is None:
+        if node is None:
             return
-        if not self._files.uploader.cancel(node.staged, CANCEL_S):
+        with node.lock:
+            node.unlinked = True
+            staged = node.staged
+        if staged is not None and not self._files.uploader.cancel(staged, CANCEL_S):
+            self._put_back(node)
             raise FsError(FsStatus.BUSY, f"{node.path}: its upload can't be stopped now")
 
-    def _resume_upload(self, node: FileNode | None) -> None:
-        if node is None or node.staged is None:
+    def _put_back(self, node: FileNode | None) -> None:
+        """What was set aside is wanted again: the operation failed."""
+        if node is None:
             return
-        if node.staged.state is not StagedState.OPEN and node.staged.dirty:
-            self._files.uploader.enqueue(node.staged)
+        with node.lock:
+            node.unlinked = False
+            staged = node.staged
+            unsent = staged is not None and staged.dirty
+            closed = staged is not None and (
+                staged.state is not StagedState.OPEN or node.writers == 0
+            )
+        if staged is not None and unsent and closed:
+            self._files.uploader.enqueue(staged)
+        self._files.drop_if_unused(node)
 
     # -- rename --------------------------------------------------------------------------------
 
@@ -282,7 +297,7 @@ class Namespace:
             raise FsError(FsStatus.IS_A_DIRECTORY, f"{new} is a directory")
         node, target = self._files.nodes.get(old), self._files.nodes.get(new)
         over = self._view.find(new) if there is not None else None
-        self._stop_upload(target)
+        self._set_aside(target)
         try:
             if node is not None and node.is_new and self._rename_unsent(node, new, over):
                 self._view.metadata.remove(old)
@@ -295,7 +310,7 @@ class Namespace:
             entry = self._view.entry(old)
             self._rename_remote(old, new, over=over is not None)
         except FsError:
-            self._resume_upload(target)
+            self._put_back(target)
             raise
         self._replaced(target)
         node = self._files.nodes.get(old)
@@ -332,7 +347,6 @@ class Namespace:
             return
         with self._files.nodes.lock:
             self._files.nodes.remove_locked(target)
-            target.unlinked = True
         self._files.drop_if_unused(target)
 
     def _retarget(self, node: FileNode) -> None:

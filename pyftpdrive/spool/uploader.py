@@ -268,6 +268,8 @@ class Uploader:
         )
         job.not_before = self._clock.monotonic() + delay_s
         with self._changed:
+            if upload.cancelled:
+                return  # `cancel` did not wait for a job, as there was none
             upload.job = job
         self._engine.submit(job)
 

@@ -58,15 +58,6 @@ class Host(Protocol):
     def log(self) -> str: ...
 
 
-def _options(scenario: Scenario) -> dict[str, object]:
-    """'section.key' -> value, as the scenario overrides them."""
-    return {
-        f"{section}.{key}": value
-        for section, keys in scenario.config.items()
-        for key, value in keys.items()
-    }
-
-
 def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) -> dict[str, str]:
     """Environment for a drive on *server*, isolated in *work*."""
     values: dict[str, Any] = {
@@ -80,7 +71,7 @@ def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) 
         "connection.retry_delay_seconds": 0.1,
         "logging.file": work / "pyftpdrive.log",
         "logging.level": "DEBUG",
-        **_options(scenario),
+        **scenario.config,
     }
     tls = scenario.server.get("tls")
     if tls:
