@@ -312,6 +312,8 @@ class Uploader:
         staged = upload.staged
         with staged.lock:
             version, size_bytes = staged.version, staged.size_bytes
+            if staged.state is StagedState.OPEN:
+                raise VersionChanged(f"{staged.path}: is being written to again")
             staged.move_to(StagedState.SENDING)
         temporary = staged.temporary_path()
 

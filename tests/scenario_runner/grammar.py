@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyftpdrive.base.errors import FsStatus
-from tests.scenario_runner.content import BadContent, content
+from pyftpdrive import config as configuration
+from pyftpdrive.base.errors import ConfigError, FsStatus
+from pyftpdrive.options import OPTIONS
+from tests.scenario_runner.places import Places
+from tests.scenario_runner.shapes import ERRORS, EXPECT, SERVER, SERVER_DOES, STEPS, Shape
 
 HOSTS = ("direct", "fuse", "winfsp")
-ERRORS = {status.name.lower(): status for status in FsStatus}
-
-_TOP = {"id", "why", "covers", "hosts", "seed", "server", "config", "steps", "expect", "logs"}
-_SERVER = {
-    "profile", "users", "read_only", "sessions_max", "tls", "files", "sparse", "directories",
-    "faults", "real",
-}
-_EXPECT = {"remote", "absent", "directories", "commands", "pending", "held", "sessions_max"}
-
-# Step -> (required, optional) keys. 'error' is allowed in each.
-STEPS: dict[str, tuple[set[str], set[str]]] = {
-    "list": ({"path"}, {"names", "count", "contains", "lacks"}),
-    "read": ({"path"}, {"content", "offset", "length"}),
-    "write": ({"path", "content"}, {"mode", "offset"}),
-    "truncate": ({"path", "size"}, set()),
-    "delete": ({"path"}, set()),
-    "mkdir": ({"path"}, set()),
-    "rmdir": ({"path"}, set()),
-    "rename": ({"from", "to"}, set()),
-    "copy": ({"from", "to"}, set()),
-    "stat": ({"path"}, {"kind", "size", "modified"}),
-    "set_times": ({"path", "modified"}, set()),
-    "open": ({"path", "as"}, {"mode"}),
-    "write_handle": ({"as", "content"}, {"offset"}),
-    "read_handle": ({"as"}, {"offset", "length", "content"}),
-    "fsync": ({"as"}, set()),
-    "close": ({"as"}, set()),
-    "space": (set(), set()),
-    "wait": ({"until", "within_s"}, set()),
-    "server": (
-        {"do"},
-        {"path", "content", "fault", "seconds"},
-    ),
-    "unmount": (set(), {"open_files"}),
-    "remount": (set(), set()),
-    "run": ({"command"}, {"directory", "output", "exit"}),
-    "parallel": ({"branches"}, set()),
-    "repeat": ({"times", "steps"}, set()),
-}  # fmt: skip
-SERVER_ACTIONS = (
-    "put", "remove", "mkdir", "restart", "stop", "freeze", "thaw", "disconnect_all",
-    "fault", "clear_faults",
-)  # fmt: skip
-UNTIL = ("spool_empty", "pending", "held")
+_TOP = ("id", "why", "covers", "hosts", "seed", "server", "config", "steps", "expect", "logs")
+_NEEDED = ("id", "why", "covers", "hosts", "steps")
 
 
 class ScenarioError(Exception):
@@ -92,6 +54,7 @@ class Scenario:
     steps: list[Step]
     expect: dict[str, Any]
     logs: list[str] = field(default_factory=list)
+    places: Places = field(default_factory=lambda: Places(""))
 
     @property
     def fits_real_servers(self) -> bool:
@@ -124,73 +87,143 @@ class _Reader:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.text = file.read_text(encoding="utf-8")
-        self.lines = self.text.splitlines()
-
-    def fail(self, message: str, line: int = 1) -> ScenarioError:
-        return ScenarioError(f"{self.file}:{line}: {message}")
-
-    def line_of(self, word: str, start: int = 1) -> int:
-        """The first line from *start* on where *word* is a key or a value."""
-        pattern = re.compile(rf"(?<![\w-])\"?{re.escape(word)}\"?(?![\w-])")
-        for number in range(start, len(self.lines) + 1):
-            if pattern.search(self.lines[number - 1].split("#")[0]):
-                return number
-        return start
-
-    def only(self, found: dict[str, Any], known: set[str], where: str, start: int = 1) -> None:
-        for key in found:
-            if key not in known:
-                raise self.fail(
-                    f"unknown key {key!r} in {where}; known: {', '.join(sorted(known))}",
-                    self.line_of(key, start),
-                )
-
-    def content(self, value: object, line: int) -> None:
+        text = file.read_text(encoding="utf-8")
         try:
-            if not isinstance(value, str):
-                raise BadContent(f"{value!r} is not content")
-            content(value)
-        except BadContent as error:
-            raise self.fail(str(error), line) from error
+            self.raw: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"line (\d+)", str(error))
+            line = int(found[1]) if found else text.count("\n") + 1
+            raise ScenarioError(f"{file}:{line}: not TOML: {error}") from error
+        self.places = Places(text)
 
-    def steps(self, raw: object, start: int) -> list[Step]:
-        if not isinstance(raw, list) or not raw:
-            raise self.fail("steps is a list with at least one step", start)
-        steps: list[Step] = []
-        line = start
-        for found in raw:
-            if not isinstance(found, dict) or len(found) != 1:
-                raise self.fail("a step is a table with one action, { write = { … } }", line)
-            ((action, arguments),) = found.items()
-            line = self.line_of(action, line if not steps else line + (action == steps[-1].action))
-            steps.append(self.step(action, arguments, line))
-        return steps
+    def fail(self, message: str, *place: str | int) -> ScenarioError:
+        return ScenarioError(f"{self.file}:{self.places.line(*place)}: {message}")
 
-    def step(self, action: str, arguments: object, line: int) -> Step:
-        if action not in STEPS:
-            raise self.fail(f"unknown step {action!r}; known: {', '.join(sorted(STEPS))}", line)
-        if not isinstance(arguments, dict):
-            raise self.fail(f"{action} wants a table", line)
-        required, optional = STEPS[action]
-        self.only(arguments, required | optional | {"error"}, action, line)
-        missing = required - set(arguments)
+    def unknown(self, key: str, known: list[str], where: str, *place: str | int) -> ScenarioError:
+        close = difflib.get_close_matches(key, known, n=1)
+        meant = f": did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+        return self.fail(f"{where} has no {key!r}{meant}", *place, key)
+
+    def table(self, value: object, shape: Shape, name: str, *place: str | int) -> dict[str, Any]:
+        """*value* when it has the keys of *shape* with values that make sense."""
+        if not isinstance(value, dict):
+            raise self.fail(f"{name} is a table", *place)
+        known = shape.known
+        for key, found in value.items():
+            if key not in known:
+                raise self.unknown(key, sorted(known), name, *place)
+            problem = known[key](found)
+            if problem:
+                raise self.fail(f"{name}: {key}: {problem}", *place, key)
+        missing = sorted(set(shape.needs) - set(value))
         if missing:
-            raise self.fail(f"{action} lacks {', '.join(sorted(missing))}", line)
-        arguments = dict(arguments)
-        if "error" in arguments and arguments["error"] not in ERRORS:
-            raise self.fail(f"error is one of {', '.join(sorted(ERRORS))}", line)
-        if "content" in arguments:
-            self.content(arguments["content"], line)
-        if action == "server" and arguments["do"] not in SERVER_ACTIONS:
-            raise self.fail(f"server does one of {', '.join(SERVER_ACTIONS)}", line)
-        if action == "wait" and arguments["until"] not in UNTIL:
-            raise self.fail(f"wait until one of {', '.join(UNTIL)}", line)
-        if action == "parallel":
-            arguments["branches"] = [self.steps(b, line) for b in arguments["branches"]]
-        if action == "repeat":
-            arguments["steps"] = self.steps(arguments["steps"], line)
-        return Step(action, arguments, line)
+            raise self.fail(f"{name} lacks {', '.join(missing)}", *place)
+        return dict(value)
+
+    def steps(self, raw: object, *place: str | int) -> list[Step]:
+        if not isinstance(raw, list) or not raw:
+            raise self.fail("a list with at least one step is wanted", *place)
+        return [self.step(found, *place, number) for number, found in enumerate(raw)]
+
+    def step(self, found: object, *place: str | int) -> Step:
+        if not isinstance(found, dict) or len(found) != 1:
+            raise self.fail("a step is one action: { write = { … } }", *place)
+        ((action, arguments),) = found.items()
+        if action not in STEPS:
+            raise self.unknown(action, sorted(STEPS), "the list of steps", *place)
+        here = (*place, action)
+        shape = STEPS[action]
+        shape = Shape(shape.needs, {**shape.takes, "error": self.error_word})
+        arguments = self.table(arguments, shape, action, *here)
+        if action == "server":
+            self.server_step(arguments, *here)
+        elif action == "parallel":
+            branches = arguments["branches"]
+            if not isinstance(branches, list) or len(branches) < 2:
+                raise self.fail("branches is a list of at least two lists of steps", *here)
+            arguments["branches"] = [
+                self.steps(branch, *here, "branches", number)
+                for number, branch in enumerate(branches)
+            ]
+        elif action == "repeat":
+            arguments["steps"] = self.steps(arguments["steps"], *here, "steps")
+        return Step(action, arguments, self.places.line(*here))
+
+    @staticmethod
+    def error_word(value: object) -> str | None:
+        known = ", ".join(sorted(ERRORS))
+        return None if value in ERRORS else f"{value!r} is none of: {known}"
+
+    def server_step(self, arguments: dict[str, Any], *place: str | int) -> None:
+        does = arguments["do"]
+        wanted = SERVER_DOES.get(does, set())
+        given = set(arguments) - {"do"}
+        if given - wanted or (wanted - given and does != "restart"):
+            words = " and ".join(sorted(wanted)) or "nothing else"
+            raise self.fail(f"server: do = {does!r} goes with {words}", *place)
+
+    def config(self, raw: object) -> dict[str, Any]:
+        """Overrides of the drive's options, as the drive itself checks them."""
+        if not isinstance(raw, dict):
+            raise self.fail("config is a table", "config")
+        known = [f"{option.section}.{option.key}" for option in OPTIONS]
+        flags: dict[tuple[str, str], object] = {("ftp", "host"): "x", ("mount", "drive"): "x"}
+        for name, value in raw.items():
+            if name not in known:
+                raise self.unknown(name, known, "the configuration", "config")
+            section, _, key = name.partition(".")
+            try:
+                configuration.load(None, {}, {**flags, (section, key): value})
+            except ConfigError as error:
+                raise self.fail(error.problems[0], "config", name) from error
+        return dict(raw)
+
+    def head(self, known_items: set[str]) -> None:
+        """id, why, covers, hosts, seed, logs."""
+        raw = self.raw
+        for key in raw:
+            if key not in _TOP:
+                raise self.unknown(key, list(_TOP), "a scenario")
+        for key in _NEEDED:
+            if not raw.get(key):
+                raise self.fail(f"{key} is missing")
+        if raw["id"] != self.file.stem:
+            raise self.fail(f"id is {raw['id']!r}, the file is {self.file.stem!r}", "id")
+        for key in ("covers", "hosts", "logs"):
+            value = raw.get(key, [])
+            if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+                raise self.fail(f"{key} is a list of texts", key)
+            if len(value) != len(set(value)):
+                raise self.fail(f"{key} names something twice", key)
+        for number, host in enumerate(raw["hosts"]):
+            if host not in HOSTS:
+                raise self.fail(f"{host!r} is none of: {', '.join(HOSTS)}", "hosts", number)
+        for number, item in enumerate(raw["covers"]):
+            if item not in known_items:
+                close = difflib.get_close_matches(item, known_items, n=1)
+                meant = f": did you mean {close[0]!r}?" if close else ""
+                raise self.fail(
+                    f"scenarios/checklist.toml has no {item!r}{meant}", "covers", number
+                )
+        if not isinstance(raw["why"], str):
+            raise self.fail("why is a text", "why")
+        if type(raw.get("seed", 0)) is not int:
+            raise self.fail("seed is a whole number", "seed")
+
+    def check_together(self, steps: list[Step]) -> None:
+        """What only the whole file shows."""
+        every = all_steps(steps)
+        opened = {step.arguments["as"] for step in every if step.action == "open"}
+        for step in every:
+            name = step.arguments.get("as")
+            if name is not None and name not in opened:
+                raise ScenarioError(f"{self.file}:{step.line}: no step opens a handle {name!r}")
+        if "direct" in self.raw["hosts"]:
+            for step in every:
+                if step.action == "run":
+                    raise ScenarioError(
+                        f"{self.file}:{step.line}: 'run' needs a mount: hosts can't have 'direct'"
+                    )
 
 
 def load(file: Path, known_items: set[str]) -> Scenario:
@@ -200,40 +233,24 @@ def load(file: Path, known_items: set[str]) -> Scenario:
         ScenarioError: with file, line and what would be right.
     """
     reader = _Reader(file)
-    try:
-        raw = tomllib.loads(reader.text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        raise reader.fail(f"not TOML: {error}", int(found[1]) if found else 1) from error
-    reader.only(raw, _TOP, "a scenario")
-    for key in ("id", "why", "covers", "hosts", "steps"):
-        if not raw.get(key):
-            raise reader.fail(f"{key} is missing")
-    if raw["id"] != file.stem:
-        raise reader.fail(f"id is {raw['id']!r}, the file is {file.stem!r}", reader.line_of("id"))
-    for host in raw["hosts"]:
-        if host not in HOSTS:
-            raise reader.fail(
-                f"unknown host {host!r}; known: {', '.join(HOSTS)}", reader.line_of(host)
-            )
-    for item in raw["covers"]:
-        if item not in known_items:
-            raise reader.fail(
-                f"covers {item!r}, which scenarios/checklist.toml lacks", reader.line_of("covers")
-            )
-    server = raw.get("server", {})
-    reader.only(server, _SERVER, "server", reader.line_of("server"))
-    for value in server.get("files", {}).values():
-        reader.content(value, reader.line_of("files"))
-    expect = raw.get("expect", {})
-    reader.only(expect, _EXPECT, "expect", reader.line_of("expect"))
-    for value in expect.get("remote", {}).values():
-        reader.content(value, reader.line_of("remote"))
-    steps = reader.steps(raw["steps"], reader.line_of("steps"))
-    if "direct" in raw["hosts"] and any(s.action == "run" for s in all_steps(steps)):
-        raise reader.fail("'run' needs a mount: hosts can't have 'direct'", reader.line_of("hosts"))
+    raw = reader.raw
+    reader.head(known_items)
+    server = reader.table(raw.get("server", {}), SERVER, "server", "server")
+    expect = reader.table(raw.get("expect", {}), EXPECT, "expect", "expect")
+    config = reader.config(raw.get("config", {}))
+    steps = reader.steps(raw["steps"], "steps")
+    reader.check_together(steps)
     return Scenario(
-        file=file, id=raw["id"], why=raw["why"], covers=raw["covers"], hosts=raw["hosts"],
-        seed=raw.get("seed", 0), server=server, config=raw.get("config", {}), steps=steps,
-        expect=expect, logs=raw.get("logs", []),
-    )  # fmt: skip
+        file=file,
+        id=raw["id"],
+        why=raw["why"],
+        covers=raw["covers"],
+        hosts=raw["hosts"],
+        seed=raw.get("seed", 0),
+        server=server,
+        config=config,
+        steps=steps,
+        expect=expect,
+        logs=raw.get("logs", []),
+        places=reader.places,
+    )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from pyftpdrive import config as configuration
 from pyftpdrive.app import drive_options
-from pyftpdrive.base.errors import FsError
+from pyftpdrive.base.errors import FsError, RemoteError
 from pyftpdrive.base.model import Kind
 from pyftpdrive.base.paths import remote_path
 from pyftpdrive.control import channel
@@ -24,19 +26,37 @@ from pyftpdrive.hosts.fuse_errno import to_errno
 from tests.scenario_runner.grammar import Scenario
 from tests.scenario_runner.servers import Server
 
+PROJECT = Path(__file__).resolve().parents[2]
 MOUNT_S = 20.0
 UNMOUNT_S = 60.0
+UPLOADS_LEFT = 7  # the documented exit code
 
 
 class HostFailure(Exception):
     """The host itself broke; not what a program is told."""
 
 
+class MountRefused(HostFailure):
+    """The drive could not be mounted; the text is what the user reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmounted:
+    """What an unmount said."""
+
+    open_files: list[str]
+    left: list[str]  # not on the server yet
+
+
 class Host(Protocol):
-    """The verbs of steps. Failures are OSError with the errno that a program sees."""
+    """The verbs of steps. Failures are OSError with the errno that a program sees.
+
+    `unmount` ends in order, `kill` without a word; `abandon` always leaves a clean machine.
+    """
 
     def mount(self) -> None: ...
-    def unmount(self) -> list[str]: ...
+    def unmount(self, by: str) -> Unmounted: ...
+    def kill(self) -> None: ...
     def abandon(self) -> None: ...
     def list(self, path: str) -> list[str]: ...
     def read(self, path: str, offset: int, length: int | None) -> bytes: ...
@@ -109,14 +129,23 @@ class DirectHost:
     def mount(self) -> None:
         self._logger.addHandler(self._handler)
         drive = Drive(drive_options(configuration.load(None, self._environment, {})))
-        drive.start()
+        try:
+            drive.start()
+        except RemoteError as error:
+            raise MountRefused(str(error)) from error
         self._drive = drive
 
-    def unmount(self) -> list[str]:
-        opened = [str(path) for path, _ in self.drive.filesystem.open_files()]
-        self.drive.drain(30.0)
+    def unmount(self, by: str) -> Unmounted:
+        del by  # there is one way to end the core
+        drive = self.drive
+        opened = [str(path) for path, _ in drive.filesystem.open_files()]
+        left = [str(staged.path) for staged in drive.drain(drive.options.drain_timeout_s)]
+        left += [str(staged.path) for staged in drive.files.uploader.held()]
         self.abandon()
-        return opened
+        return Unmounted(open_files=opened, left=left)
+
+    def kill(self) -> None:
+        self.abandon()  # nothing is sent, nothing is queued: only the journal remembers
 
     def abandon(self) -> None:
         drive, self._drive = self._drive, None
@@ -216,6 +245,15 @@ class DirectHost:
         )
 
 
+def _marked(said: str, marker: str) -> list[str]:
+    """The paths of the lines that end in *marker*."""
+    return [
+        line.removeprefix("pyftpdrive: ").removesuffix(marker)
+        for line in said.splitlines()
+        if line.endswith(marker)
+    ]
+
+
 class FuseHost:
     """Steps are system calls on a mount that `python -m pyftpdrive mount` made."""
 
@@ -227,18 +265,23 @@ class FuseHost:
         self._work = work
         self._runtime = work / "run"
         self._environment = {
-            **os.environ,
+            **{name: v for name, v in os.environ.items() if not name.startswith("PYFTPDRIVE_")},
             **_configuration(scenario, server, work, self._mountpoint),
             "PYFTPDRIVE_RUNTIME_DIR": str(self._runtime),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "HOME": str(work),
+            "PYTHONPATH": str(PROJECT),
         }
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._handles: dict[str, int] = {}
+        self._read = 0  # how much of the output is older than this mount
 
     def at(self, path: str) -> str:
         """Where *path* is on this machine; a trailing slash means nothing."""
         return str(self._mountpoint) + ("" if path == "/" else path)
 
     def mount(self) -> None:
+        self._read = len(self.output())
         with (self._work / "output").open("a") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pyftpdrive", "mount"],
@@ -250,17 +293,57 @@ class FuseHost:
             )
         until = time.monotonic() + MOUNT_S
         while not self._announced():
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise HostFailure(f"the drive was not mounted: {self.output()}")
+            if self._process.poll() is not None:
+                self._refused(self._process.returncode)
+            if time.monotonic() > until:
+                raise HostFailure(f"not mounted within {MOUNT_S} s: {self.output()}")
             threading.Event().wait(0.02)
+
+    def _refused(self, code: int) -> NoReturn:
+        """The program ended instead of mounting: with one line, a code, and nothing left."""
+        self._process = None
+        said = self._said().strip()
+        if "Traceback" in said or code in (0, 1) or len(said.splitlines()) != 1:
+            raise HostFailure(f"the drive ended with code {code}: {said}")
+        if os.path.ismount(self._mountpoint):
+            raise HostFailure(f"a mount was left: {said}")
+        raise MountRefused(said)
+
+    def _said(self) -> str:
+        """What the drive printed since it was started."""
+        return self.output()[self._read :]
 
     def _announced(self) -> bool:
         return bool(channel.mounts(self._runtime)) and os.path.ismount(self._mountpoint)
 
     def output(self) -> str:
-        return (self._work / "output").read_text(errors="replace")
+        file = self._work / "output"
+        return file.read_text(errors="replace") if file.exists() else ""
 
-    def unmount(self) -> list[str]:
+    def unmount(self, by: str) -> Unmounted:
+        process = self._process
+        if process is None:
+            raise HostFailure("the drive is not mounted")
+        said = ""
+        if by == "command":
+            said = self._unmount_command()
+        else:
+            process.send_signal(signal.SIGINT if by == "ctrl-c" else signal.SIGTERM)
+        code = process.wait(UNMOUNT_S)
+        self._process = None
+        said += self._said()
+        if "Traceback" in said:
+            raise HostFailure(f"unmounting shows a traceback: {said}")
+        if os.path.ismount(self._mountpoint):
+            raise HostFailure("still mounted after unmount")
+        left = _marked(said, " is not on the server yet; mount again to send it")
+        if code != (UPLOADS_LEFT if left else 0):
+            raise HostFailure(f"the drive ended with code {code}: {said}")
+        opened = _marked(said, " was still open; what was written to it is kept")
+        opened = opened or _marked(said, " is still open")
+        return Unmounted(open_files=opened, left=left)
+
+    def _unmount_command(self) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pyftpdrive", "unmount", "--drive", str(self._mountpoint)],
             env=self._environment,
@@ -271,17 +354,13 @@ class FuseHost:
         )
         if done.returncode:
             raise HostFailure(f"unmount failed: {done.stderr}")
+        return done.stderr
+
+    def kill(self) -> None:
         if self._process is not None:
-            self._process.wait(UNMOUNT_S)
-            self._process = None
-        if os.path.ismount(self._mountpoint):
-            raise HostFailure("still mounted after unmount")
-        marker = " is still open"
-        return [
-            line.removeprefix("pyftpdrive: ").removesuffix(marker)
-            for line in done.stderr.splitlines()
-            if line.endswith(marker)
-        ]
+            self._process.kill()
+            self._process.wait()
+        self.abandon()
 
     def abandon(self) -> None:
         for handle in self._handles.values():

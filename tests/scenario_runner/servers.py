@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,16 @@ class Server(Protocol):
     def mkdir(self, path: str) -> None: ...
     def remove(self, path: str) -> None: ...
     def tree(self) -> dict[str, bytes | None]: ...
+    def act(self, action: str, arguments: dict[str, Any]) -> None: ...
     def stop(self) -> None: ...
+
+
+FOR_GOOD_S = 86400.0
+
+
+def many_names(count: int) -> Iterator[str]:
+    """00000.txt, 00001.txt…; each file holds its own name."""
+    return (f"{number:05}.txt" for number in range(count))
 
 
 class SimulatedServer:
@@ -47,7 +57,11 @@ class SimulatedServer:
         for path, text in wanted.get("files", {}).items():
             self.sim.put(path, content(text, scenario.seed))
         for path, size in wanted.get("sparse", {}).items():
-            self.sim.put_sparse(path, size_of(size))
+            self.sim.put_sparse(path, size_of(str(size)))
+        for directory, count in wanted.get("many", {}).items():
+            for name in many_names(count):
+                self.sim.put(f"{directory}/{name}", name.encode())
+        self._giants = list(wanted.get("sparse", {}))
         self.sim.read_only = bool(wanted.get("read_only", False))
         for fault in wanted.get("faults", ()):
             self.sim.inject(Fault.from_dict(fault))
@@ -62,6 +76,9 @@ class SimulatedServer:
         self.sim.remove(path)
 
     def tree(self) -> dict[str, bytes | None]:
+        for path in self._giants:  # gigabytes of zeros are not worth their memory
+            if self.sim.exists(path):
+                self.sim.remove(path)
         return self.sim.tree()
 
     def act(self, action: str, arguments: dict[str, Any]) -> None:
@@ -70,10 +87,13 @@ class SimulatedServer:
             self.sim.inject(Fault.from_dict(arguments["fault"]))
         elif action == "restart":
             self.sim.restart(arguments.get("seconds", 0.0))
-        elif action in ("stop", "freeze", "thaw", "disconnect_all", "clear_faults"):
-            getattr(self.sim, action)()
+        elif action == "stop":
+            self.sim.core.restart_soon(FOR_GOOD_S)
+            self.sim.thaw()  # does nothing, after what is queued before it
+        elif action == "start":
+            self.sim.restart()
         else:
-            raise AssertionError(action)
+            getattr(self.sim, action)()
 
     def stop(self) -> None:
         self.sim.stop()
@@ -128,6 +148,9 @@ class DiskServer:
             "/" + str(found.relative_to(self._root)): None if found.is_dir() else found.read_bytes()
             for found in self._root.rglob("*")
         }
+
+    def act(self, action: str, arguments: dict[str, Any]) -> None:
+        raise AssertionError(f"a real server can't {action}: {arguments}")
 
     def stop(self) -> None:
         self._server.stop()
