@@ -32,7 +32,8 @@ KIB = 1 << 10
 MIB = 1 << 20
 PIECE_BYTES = 1 * MIB
 FIRST_WINDOW_BYTES = 1 * MIB
-RANDOM_BLOCK_BYTES = 64 * KIB
+RANDOM_BLOCK_BYTES = 64 * KIB  # least that a random read fetches
+RANDOM_BLOCK_BYTES_MAX = 8 * MIB
 LINGER_S = 1.0  # a sequential reader may pause this long before its download ends
 LINGER_POLL_S = 0.01  # how often a pausing download looks for more urgent jobs
 STALL_MAX_S = 10.0  # in the middle of a transfer; the first byte has the application's deadline
@@ -80,6 +81,38 @@ class Download:
         self.target = min(self.target, self.file.size_bytes)
 
 
+class _Pace:
+    """How long this server takes to begin, and how fast it then is.
+
+    A random read fetches what would come while the next one waits for its beginning: that much
+    costs no more than what the latency costs anyway.
+    """
+
+    def __init__(self) -> None:
+        self._latency_s: float | None = None
+        self._bytes_per_s: float | None = None
+
+    def began(self, seconds: float) -> None:
+        """A transfer's first octets took *seconds*."""
+        self._latency_s = _blend(self._latency_s, seconds)
+
+    def moved(self, count: int, seconds: float) -> None:
+        """A large piece of *count* octets took *seconds*."""
+        if seconds > 0:
+            self._bytes_per_s = _blend(self._bytes_per_s, count / seconds)
+
+    def random_block(self) -> int:
+        """Bytes that a random read fetches from its place on."""
+        if self._latency_s is None or self._bytes_per_s is None:
+            return RANDOM_BLOCK_BYTES
+        wanted = int(self._latency_s * self._bytes_per_s)
+        return min(max(wanted, RANDOM_BLOCK_BYTES), RANDOM_BLOCK_BYTES_MAX)
+
+
+def _blend(old: float | None, new: float) -> float:
+    return new if old is None else old * 0.75 + new * 0.25
+
+
 class Fetcher:
     """Reads through block files.
 
@@ -94,6 +127,7 @@ class Fetcher:
         self._options = options
         self._clock = clock
         self._buffers = threading.local()
+        self._pace = _Pace()
 
     def read_into(self, file: BlockFile, offset: int, view: memoryview) -> int:
         """Copy from *offset* into *view*; return the octets copied (short only at the end).
@@ -164,7 +198,7 @@ class Fetcher:
             start = gap // RANDOM_BLOCK_BYTES * RANDOM_BLOCK_BYTES
             if file.present.first_missing(start, gap + 1) != start:
                 start = gap
-            blocks = -(-end // RANDOM_BLOCK_BYTES)
+            blocks = -(-max(end, start + self._pace.random_block()) // RANDOM_BLOCK_BYTES)
             target = min(blocks * RANDOM_BLOCK_BYTES, file.size_bytes)
         download = Download(file, start, target, window)
         file.downloads.append(download)
@@ -196,9 +230,14 @@ class Fetcher:
     def _fill(self, download: Download, client: FtpClient, control: JobControl) -> None:
         """Body of the job: one RETR from the download's position."""
         file = download.file
+        began = self._clock.monotonic()
         stream = client.open_retrieve(file.path, offset_bytes=download.position)
+        first = True
         try:
             while self._receive(download, stream):
+                if first:
+                    self._pace.began(self._clock.monotonic() - began)
+                    first = False
                 if control.cancelled:
                     raise JobCancelled(f"read {file.path}")
                 may_yield = client.profile.rest is not Proof.NO
@@ -224,6 +263,7 @@ class Fetcher:
         file = download.file
         room = file.size_bytes - download.position
         view = self._buffer(min(room + 1, PIECE_BYTES))
+        began = self._clock.monotonic()
         count = stream.read_into(view)
         if count == 0:
             return False
@@ -239,6 +279,8 @@ class Fetcher:
                 download.position += kept
                 file.changed.notify_all()
             self._store.grown(added)
+            if count >= RANDOM_BLOCK_BYTES:
+                self._pace.moved(count, self._clock.monotonic() - began)
         if kept < count:
             raise ContentChanged(f"{file.path}: longer on the server than it was listed")
         return True
