@@ -297,9 +297,11 @@ class Transfer:
                 return
         channel.send(command_line("NOOP"))
         reply = _past_preliminaries(channel)
-        if reply is not None and not (reply.code == 200 or reply.code in (500, 502)):
+        if reply is not None and reply.code not in (200, 500, 502):
             reply = _past_preliminaries(channel)  # the farewell came late; this answers NOOP
-        if reply is None:
+        if reply is None or reply.code != 200:
+            # Pure-FTPd sometimes takes NOOP for a part of the transfer, says 500 and sends its
+            # farewell later: every reply would be one off. A new session costs less than a lie.
             session.close()
             return
         self._final = reply

@@ -8,10 +8,9 @@ blocks so that exactly that many octets pass before it strikes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import socket
 import struct
-import termios
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +20,26 @@ from simulators.ftp_server.tls import was_resumed
 
 if TYPE_CHECKING:
     from simulators.ftp_server.library import CallLater
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+    def _unsent(sock: socket.socket) -> int:
+        """Octets that the kernel has not sent yet."""
+        try:
+            raw = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return int(struct.unpack("i", raw)[0])
+
+else:
+
+    def _unsent(sock: socket.socket) -> int:
+        """Windows does not tell."""
+        del sock
+        return 0
+
 
 BLOCK = 1 << 20
 TLS_BLOCK = 1 << 17
@@ -266,11 +285,7 @@ class _BlockChannel(DTPHandler):
 
         A RST makes the kernel drop what it hasn't sent; a fault at byte N must not.
         """
-        try:
-            raw = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-            waiting = struct.unpack("i", raw)[0]
-        except OSError:
-            waiting = 0
+        waiting = _unsent(self.socket)
         if waiting and polls < _DRAIN_POLLS_MAX:
             self.call_later(_DRAIN_POLL_S, self.when_drained, then, polls + 1)
         else:

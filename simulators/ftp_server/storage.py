@@ -401,12 +401,13 @@ class _DirectoryFile:
         self._fd = fd
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._fd, length, offset)
+        os.lseek(self._fd, offset, os.SEEK_SET)  # one transfer, one thread
+        return os.read(self._fd, length)
 
     def write(self, offset: int, data: memoryview) -> None:
+        os.lseek(self._fd, offset, os.SEEK_SET)
         while data:
-            done = os.pwrite(self._fd, data, offset)
-            data, offset = data[done:], offset + done
+            data = data[os.write(self._fd, data) :]
 
     def close(self, modified_ns: int | None = None) -> None:
         if self._fd >= 0:
