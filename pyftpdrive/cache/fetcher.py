@@ -182,6 +182,8 @@ class Fetcher:
                     raise RemoteTimeout(f"{file.path}: no data within {patience:.0f} s")
                 if not download.ended:
                     self._clock.wait(file.changed, left)
+                if download.error is not None:
+                    raise download.error
 
     def _plan_locked(self, file: BlockFile, gap: int, end: int) -> Download:
         """The download that brings *gap*, as large as the pattern of reads deserves."""
@@ -252,11 +254,12 @@ class Fetcher:
             stream.abort()
             raise
         stream.finish()
-        with file.changed:
-            if download.position < file.size_bytes:
-                raise TransferTruncated(
-                    f"{file.path}: {download.position} of {file.size_bytes} bytes came"
-                )
+        if download.position < file.size_bytes:
+            short = f"{file.path}: {download.position} of {file.size_bytes} bytes came"
+            if control.attempt == 0:
+                raise TransferTruncated(short)
+            file.stale = True  # twice the same end, and the server calls it whole
+            raise ContentChanged(short)
 
     def _receive(self, download: Download, stream: RetrieveStream) -> bool:
         """Move one piece from the network to the disk; False at the end of the file."""

@@ -94,13 +94,13 @@ class ControlServer:
         self._thread.start()
 
     def _choose_address(self) -> str:
-        if sys.platform == "win32":
-            return rf"\\.\pipe\pyftpdrive-{self._record_id}"
         address = str(self._directory / f"{self._record_id}.sock")
-        if len(os.fsencode(address)) <= SOCKET_PATH_BYTES_MAX:
-            return address
-        self._own_directory = tempfile.mkdtemp(prefix="pyftpdrive-")  # mode 0700
-        return f"{self._own_directory}/control.sock"
+        if sys.platform == "win32":
+            address = rf"\\.\pipe\pyftpdrive-{self._record_id}"
+        elif len(os.fsencode(address)) > SOCKET_PATH_BYTES_MAX:
+            self._own_directory = tempfile.mkdtemp(prefix="pyftpdrive-")  # mode 0700
+            address = f"{self._own_directory}/control.sock"
+        return address
 
     def _serve(self) -> None:
         listener = self._listener

@@ -459,8 +459,8 @@ class Uploader:
                 staged.move_to(StagedState.DONE)
                 self._journal.delete(staged.id)
         if finished:
-            self._leave(upload)
             self._on_finished(staged)
+            self._leave(upload)
         else:
             self._continue(upload, delay_s=0.0)
 
