@@ -17,6 +17,7 @@ from pyftpdrive.base.errors import (
     ContentChanged,
     RemoteError,
     RemoteTimeout,
+    RemoteUnavailable,
     TransferTruncated,
 )
 from pyftpdrive.base.files import read_at, write_at
@@ -222,6 +223,8 @@ class Fetcher:
         with file.changed:
             download.ended = True
             download.error = job.error
+            if isinstance(job.error, JobCancelled):
+                download.error = RemoteUnavailable(f"{job.label}: cancelled")
             if download in file.downloads:
                 file.downloads.remove(download)
             file.changed.notify_all()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum, IntEnum, unique
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from pyftpdrive.base.errors import PyftpdriveError, RemoteTimeout
+from pyftpdrive.base.errors import PyftpdriveError, RemoteTimeout, RemoteUnavailable
 
 if TYPE_CHECKING:
     from pyftpdrive.base.clock import Clock
@@ -145,7 +145,7 @@ class Job(Generic[T]):
 
         Raises:
             RemoteTimeout: the patience ended.
-            JobCancelled: the job was cancelled.
+            RemoteUnavailable: the job was cancelled (the drive is being unmounted).
             RemoteError: whatever the work raised.
         """
         started = self._clock.monotonic()
@@ -160,6 +160,8 @@ class Job(Generic[T]):
                 if left is not None and left <= 0:
                     raise RemoteTimeout(f"{self.label}: no answer within {now - started:.1f} s")
                 self._clock.wait(self._finished, left)
+        if isinstance(self.error, JobCancelled):
+            raise RemoteUnavailable(f"{self.label}: cancelled") from self.error
         if self.error is not None:
             raise self.error
-        return self._result  # type: ignore[return-value]  # T may itself be None
+        return self.result()

@@ -537,7 +537,8 @@ def folder(pytester: pytest.Pytester) -> Path:
     """A project with one scenario."""
     folder = pytester.mkdir("scenarios")
     (folder / "one.toml").write_text(
-        'id = "one"\nwhy = "because"\ncovers = ["Rename file"]\nhosts = ["direct", "fuse", "winfsp"]\n'
+        'id = "one"\nwhy = "because"\ncovers = ["Rename file"]\n'
+        'hosts = ["direct", "fuse", "winfsp"]\n'
         'server = { files = { "/a" = "text:a" } }\n'
         'steps = [{ read = { path = "/a", content = "text:a" } }]\n',
         encoding="utf-8",
