@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     ContentChanged,
-    RemoteError,
     RemoteTimeout,
     RemoteUnavailable,
     TransferTruncated,
@@ -251,10 +250,8 @@ class Fetcher:
                 if download.position >= download.target and not self._linger(download, control):
                     stream.abort()
                     return
-        except RemoteError:
-            raise
         except BaseException:
-            stream.abort()
+            stream.abort()  # nothing where the transfer broke by itself
             raise
         stream.finish()
         if download.position < file.size_bytes:

@@ -10,6 +10,7 @@ import errno
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import TypeVar
 
@@ -324,11 +325,34 @@ class Files:
                 staged.close()
                 raise
             node.staged = staged
-        elif staged.state is not StagedState.OPEN:
+        elif staged.state is not StagedState.OPEN or staged.closed_in_journal:
             with staged.lock:
                 staged.move_to(StagedState.OPEN)
+                staged.closed_in_journal = False
                 self._journal.put(staged.record())
         return staged
+
+    def flush(self, context: FileContext) -> None:
+        """What was written survives a crash of this program when this returns.
+
+        Called while a program's `close` waits; the handle itself is given back later.
+
+        Raises:
+            FsError: the journal can't be written.
+        """
+        node = require_open(context)
+        if not context.writable:
+            return
+        try:
+            with node.lock:
+                staged = node.staged
+                if staged is None or staged.state is not StagedState.OPEN or node.unlinked:
+                    return
+                with staged.lock:
+                    self._journal.put(replace(staged.record(), state=StagedState.QUEUED))
+                    staged.closed_in_journal = True
+        except OSError as error:
+            raise local_error(error) from error
 
     def require_writable(self, directory: RemotePath, entry: RemoteEntry | None) -> None:
         """Find out whether this login may store files in *directory*, before anything is accepted.
@@ -401,6 +425,8 @@ class Files:
         try:
             if send:
                 self.uploader.enqueue(staged)
+            else:
+                self.uploader.hurry(staged)
             self.uploader.wait(staged, version, UPLOAD_STALL_S)
         except RemoteError as error:
             raise fs_error(error) from error
@@ -493,11 +519,26 @@ class Files:
         self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
 
         def set_time(client: FtpClient, _control: JobControl) -> None:
-            self._view.retime(path, size, stamp(client, path, modified_ns), modified_ns)
+            listed_ns = stamp(client, path, modified_ns)
+            self._view.retime(path, size, listed_ns, modified_ns)
+            node = self.nodes.get(path)
+            if node is not None:
+                self._retime(node, listed_ns)
 
         self._engine.submit(
             self._engine.job(f"set time of {path}", set_time, priority=Priority.UPLOAD)
         )
+
+    def _retime(self, node: FileNode, modified_ns: int | None) -> None:
+        """We changed the time on the server ourselves: that is no conflict."""
+        with node.lock:
+            if node.entry is not None:
+                node.entry = replace(node.entry, modified_ns=modified_ns)
+            if node.content is not None:
+                node.content.modified_ns = modified_ns
+            if node.staged is not None and node.staged.base is not None:
+                with node.staged.lock:
+                    node.staged.base = replace(node.staged.base, modified_ns=modified_ns)
 
     def close_all(self) -> None:
         """Close every local file; staged bytes that the server lacks stay on the disk."""
@@ -511,12 +552,16 @@ class Files:
 
     def keep_for_readers(self, node: FileNode) -> None:
         """Before a file that is open is deleted on the server: fetch what readers may want."""
-        if node.staged is not None or node.handles == 0 or node.entry is None:
+        if node.handles == 0 or node.entry is None:
             return
         size = node.entry.size_bytes or 0
-        if size <= KEEP_FOR_READERS_BYTES:
-            content = self._content(node)
-            self._fetcher.ensure(content, 0, size)
+        if size > KEEP_FOR_READERS_BYTES:
+            return
+        if node.staged is not None:
+            for start, end in node.staged.gaps():
+                self._fill_range(node, node.staged, start, end)
+        else:
+            self._fetcher.ensure(self._content(node), 0, size)
 
     def remote(self, label: str, work: Callable[[FtpClient, JobControl], T]) -> T:
         """Run *work* on a session as foreground metadata.

@@ -12,7 +12,7 @@ import threading
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import FsError, FsStatus, RemoteError
 from pyftpdrive.base.model import Kind, Space
-from pyftpdrive.base.paths import ROOT, RemotePath, parent
+from pyftpdrive.base.paths import NAME_BYTES_MAX, PATH_BYTES_MAX, ROOT, RemotePath, parent
 from pyftpdrive.cache.blocks import BlockStore
 from pyftpdrive.core.files import Files
 from pyftpdrive.core.namespace import Namespace
@@ -154,6 +154,7 @@ class Filesystem:
         Raises:
             FsError: EXISTS (when *exclusive*), IS_A_DIRECTORY, PATH_NOT_FOUND, ACCESS_DENIED….
         """
+        require_name_length(path)
         directory = parent(path)
         if directory != ROOT and self.stat(directory).kind is not Kind.DIRECTORY:
             raise FsError(FsStatus.NOT_A_DIRECTORY, f"{directory} is not a directory")
@@ -197,8 +198,12 @@ class Filesystem:
             self._files.close(context)
 
     def flush(self, context: FileContext) -> None:
-        """What was written survives a crash of this program when this returns."""
-        # Nothing to do: the journal has its row since the first write, the bytes are in the file.
+        """What was written survives a crash of this program when this returns.
+
+        Raises:
+            FsError: the journal can't be written.
+        """
+        self._files.flush(context)
 
     def fsync(self, context: FileContext) -> None:
         """Return when everything written so far is on the server, verified.
@@ -216,6 +221,7 @@ class Filesystem:
 
     def make_directory(self, path: RemotePath) -> None:
         """Make a directory. Raises FsError: EXISTS, PATH_NOT_FOUND, ACCESS_DENIED…."""
+        require_name_length(path)
         self._namespace.make_directory(path)
 
     def remove_directory(self, path: RemotePath) -> None:
@@ -228,6 +234,7 @@ class Filesystem:
 
     def rename(self, old: RemotePath, new: RemotePath, *, replace: bool = True) -> None:
         """Give *old* the name *new*. Raises FsError: see `Namespace.rename`."""
+        require_name_length(new)
         self._namespace.rename(old, new, replace=replace)
 
     def set_times(self, path: RemotePath, modified_ns: int, accessed_ns: int | None = None) -> None:
@@ -287,3 +294,14 @@ class Filesystem:
             "failing": [{"path": s.path, "reason": why} for s, why in uploader.failing()],
             "held": [{"path": s.path, "reason": s.reason} for s in uploader.held()],
         }
+
+
+def require_name_length(path: RemotePath) -> None:
+    """Refuse names that file systems and servers can't hold.
+
+    Raises:
+        FsError: NAME_TOO_LONG.
+    """
+    raw = path.encode("utf-8", "surrogateescape")
+    if len(raw) > PATH_BYTES_MAX or len(raw.rpartition(b"/")[2]) > NAME_BYTES_MAX:
+        raise FsError(FsStatus.NAME_TOO_LONG, f"a name of more than {NAME_BYTES_MAX} bytes")

@@ -210,6 +210,12 @@ class Engine:
         job.cancel()
         self.withdraw(job)
 
+    def hurry(self, job: Job[T]) -> None:
+        """A job that waits for its time may run now."""
+        with self._changed:
+            job.not_before = 0.0
+            self._changed.notify_all()
+
     def is_urgent_for(self, running: Job[object]) -> bool:
         """True when a job more urgent than *running* waits and no other session can take it."""
         queue = self._queue

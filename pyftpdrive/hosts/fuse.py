@@ -24,7 +24,7 @@ from typing import Any
 
 from pyftpdrive.base.errors import FsError, InvalidName, MountError, MountProblem
 from pyftpdrive.base.model import Kind
-from pyftpdrive.base.paths import RemotePath, remote_path
+from pyftpdrive.base.paths import NAME_BYTES_MAX, RemotePath, remote_path
 from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.core.nodes import FileContext, FileStat
 from pyftpdrive.hosts.fuse_errno import to_errno
@@ -267,6 +267,8 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type informat
         # The kernel sends clean absolute paths; only what FTP can't carry needs a look.
         if b"\n" in raw or b"\r" in raw:
             raise OSError(errno.EINVAL, "a name with a line break can't be sent over FTP")
+        if len(raw) - raw.rfind(b"/") - 1 > NAME_BYTES_MAX:
+            raise OSError(errno.ENAMETOOLONG, "a name of more than 255 bytes")
         return RemotePath(raw.decode("utf-8", "surrogateescape"))
 
     def getattr_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:

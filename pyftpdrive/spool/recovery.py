@@ -25,18 +25,21 @@ def recover(journal: Journal, staging: Staging) -> list[StagedFile]:
     found: list[StagedFile] = []
     for record in journal.records():
         on_the_way = (StagedState.QUEUED, StagedState.SENDING, StagedState.COMMITTING)
-        if record.state in on_the_way:
-            wanted = replace(record, state=StagedState.QUEUED)
-        elif record.state is StagedState.OPEN:
-            wanted = replace(record, state=StagedState.HELD, reason=INTERRUPTED)
-        else:
-            wanted = record
-        staged = staging.reopen(wanted)
-        if staged is None:
+        size_bytes = staging.size_on_disk(record.id)
+        if size_bytes is None:
             log.warning("the staged bytes of %s are gone", record.path)
             journal.delete(record.id)
             continue
-        journal.put(staged.record())
+        wanted = record
+        if record.state is StagedState.OPEN or size_bytes != record.size_bytes:
+            # Written to after the last close: the row is older than the bytes.
+            wanted = replace(
+                record, state=StagedState.HELD, size_bytes=size_bytes, reason=INTERRUPTED
+            )
+        elif record.state in on_the_way:
+            wanted = replace(record, state=StagedState.QUEUED)
+        staged = staging.reopen(wanted)
+        journal.put(wanted)
         found.append(staged)
     known = {staged.id for staged in found}
     for stray in staging.directory.iterdir():

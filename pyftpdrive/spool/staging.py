@@ -63,6 +63,7 @@ class StagedFile:
         self.version = 1
         self.sent_version = 0
         self.state = StagedState.OPEN
+        self.closed_in_journal = False  # the row says QUEUED: a crash now loses nothing
         self.reason: str | None = None
         self._fd = os.open(local_path, OPEN_FLAGS, 0o600)
         if restored is None:
@@ -159,9 +160,6 @@ class StagedFile:
     def _restore(self, record: StagedRecord) -> None:
         """Take over what the journal knew; the local file stays as it is."""
         self.size_bytes = record.size_bytes
-        if record.state is StagedState.OPEN:
-            # Not closed when the program died: what is on the disk may be newer than the row.
-            self.size_bytes = os.fstat(self._fd).st_size
         self.base_limit = self.size_bytes
         if self.size_bytes:
             self.own.add(0, self.size_bytes)
@@ -205,11 +203,15 @@ class Staging:
         self._made.add(staged_id)
         return StagedFile(staged_id, self.directory / staged_id, path, base=base, now_ns=now_ns)
 
-    def reopen(self, record: StagedRecord) -> StagedFile | None:
-        """The staged file of a journal row; None when its local file is gone."""
-        local = self.directory / record.id
-        if not local.is_file():
+    def size_on_disk(self, staged_id: str) -> int | None:
+        """Bytes of the local file; None when it is gone."""
+        try:
+            return (self.directory / staged_id).stat().st_size
+        except FileNotFoundError:
             return None
+
+    def reopen(self, record: StagedRecord) -> StagedFile:
+        """The staged file of a journal row whose local file is there."""
         self._made.add(record.id)
         base = (
             None
@@ -217,7 +219,12 @@ class Staging:
             else Base(size_bytes=record.base_size, modified_ns=record.base_ns)
         )
         return StagedFile(
-            record.id, local, record.path, base=base, now_ns=record.modified_ns, restored=record
+            record.id,
+            self.directory / record.id,
+            record.path,
+            base=base,
+            now_ns=record.modified_ns,
+            restored=record,
         )
 
     def made(self, staged_id: str) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     AlreadyExists,
+    ContentChanged,
     NoSpace,
     NotFound,
     NotImplementedByServer,
@@ -48,6 +49,10 @@ TORN_MAX = 3  # sent while being written this often: copy it aside first
 
 class VersionChanged(RemoteError):
     """The staged file was written to while it was being sent."""
+
+
+class Conflict(ContentChanged):
+    """The server's file is not the version that the staged file builds on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +190,17 @@ class Uploader:
             self._changed.notify_all()
         self._journal.delete(staged.id)
         staged.close()
+
+    def hurry(self, staged: StagedFile) -> None:
+        """Somebody waits for *staged*: an attempt that waits for its turn begins now."""
+        with self._changed:
+            upload = self._uploads.get(staged.id)
+            if upload is None or upload.error is None:
+                return
+            upload.error = None
+            job = upload.job
+        if job is not None:
+            self._engine.hurry(job)
 
     def wait(self, staged: StagedFile, version: int, patience_s: float) -> None:
         """Block until *version* is on the server, verified.
@@ -332,6 +348,7 @@ class Uploader:
             source = staged.local_path.with_suffix(".snapshot")
             version = staged.snapshot(source)
         try:
+            self._check_base(client, staged)
             with source.open("rb") as stream:
                 progress(0)
                 sent = client.store(named if direct else temporary, stream, progress=progress)
@@ -359,6 +376,24 @@ class Uploader:
             stamped_ns=stamped_ns,
             version=version,
         )
+
+    def _check_base(self, client: FtpClient, staged: StagedFile) -> None:
+        """Refuse to overwrite a version on the server that this file does not build on.
+
+        Raises:
+            Conflict: another client changed the file since it was opened.
+        """
+        base, path = staged.base, staged.path
+        if base is None:
+            return
+        try:
+            there = client.stat(path)
+        except NotFound:
+            return  # deleted meanwhile: storing it loses nothing
+        if there.size_bytes is not None and there.size_bytes != base.size_bytes:
+            raise Conflict(f"{path}: changed on the server since it was opened here")
+        if not _same_time(there.modified_ns, base.modified_ns):
+            raise Conflict(f"{path}: changed on the server since it was opened here")
 
     def _commit(
         self, upload: Upload, client: FtpClient, temporary: RemotePath, version: int
@@ -500,13 +535,15 @@ class Uploader:
         delay = min(RETRY_FIRST_S * 2 ** min(upload.failures - 1, 10), RETRY_MAX_S)
         retry = error.retryable or isinstance(error, NoSpace)
         with staged.lock:
-            staged.move_to(StagedState.QUEUED if retry else StagedState.HELD, str(error))
-            self._journal.put(staged.record())
+            writing = staged.state is StagedState.OPEN  # its close sends it again
+            if not writing:
+                staged.move_to(StagedState.QUEUED if retry else StagedState.HELD, str(error))
+                self._journal.put(staged.record())
         with self._changed:
             upload.error = error
-            upload.held = not retry
+            upload.held = not retry and not writing
             self._changed.notify_all()
-        if upload.cancelled or self._stopped:
+        if upload.cancelled or self._stopped or writing:
             self._leave(upload)
         elif retry:
             log.info("upload of %s will be tried again: %s", staged.path, error)
@@ -523,3 +560,13 @@ def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
         return client.get_file_mtime(path)
     except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
         return None
+
+
+def _same_time(one_ns: int | None, other_ns: int | None) -> bool:
+    """True when both may be the same moment: listings can be as coarse as minutes, or silent."""
+    if one_ns is None or other_ns is None:
+        return True
+    one, other = one_ns // 1_000_000_000, other_ns // 1_000_000_000
+    if one % 60 == 0 or other % 60 == 0:
+        return one // 60 == other // 60
+    return one == other

@@ -1,4 +1,4 @@
-"""Content as scenarios write it: 'text:hello', 'pattern:200KiB', 'zeros:1MiB', 'hex:00ff', 'empty'."""
+"""Content as scenarios write it: text:hello, pattern:200KiB, zeros:1MiB, hex:00ff, empty."""
 
 from __future__ import annotations
 

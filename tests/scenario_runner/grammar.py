@@ -13,7 +13,7 @@ from pyftpdrive import config as configuration
 from pyftpdrive.base.errors import ConfigError, FsStatus
 from pyftpdrive.options import OPTIONS
 from tests.scenario_runner.places import Places
-from tests.scenario_runner.shapes import ERRORS, EXPECT, SERVER, SERVER_DOES, STEPS, Shape
+from tests.scenario_runner.shapes import ERRORS, EXPECT, SERVER, SERVER_DOES, STEPS, Shape, seconds
 
 HOSTS = ("direct", "fuse", "winfsp")
 _TOP = ("id", "why", "covers", "hosts", "seed", "server", "config", "steps", "expect", "logs")
@@ -133,7 +133,7 @@ class _Reader:
             raise self.unknown(action, sorted(STEPS), "the list of steps", *place)
         here = (*place, action)
         shape = STEPS[action]
-        shape = Shape(shape.needs, {**shape.takes, "error": self.error_word})
+        shape = Shape(shape.needs, {"within_s": seconds, "error": self.error_word, **shape.takes})
         arguments = self.table(arguments, shape, action, *here)
         if action == "server":
             self.server_step(arguments, *here)

@@ -23,6 +23,7 @@ from pyftpdrive.control import channel
 from pyftpdrive.core.nodes import FileContext
 from pyftpdrive.drive import Drive
 from pyftpdrive.hosts.fuse_errno import to_errno
+from tests.helpers import guards
 from tests.scenario_runner.grammar import Scenario
 from tests.scenario_runner.servers import Server
 
@@ -75,6 +76,7 @@ class Host(Protocol):
     def close(self, name: str) -> None: ...
     def space(self) -> tuple[int, int]: ...
     def uploads(self) -> dict[str, Any]: ...
+    def at(self, path: str) -> str: ...
     def log(self) -> str: ...
 
 
@@ -105,6 +107,17 @@ def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) 
     return environment
 
 
+class _Keeper(logging.Handler):
+    """Keeps warnings and worse."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__(logging.WARNING)
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
 class DirectHost:
     """Steps call the core in this process."""
 
@@ -116,8 +129,7 @@ class DirectHost:
         self._drive: Drive | None = None
         self._handles: dict[str, FileContext] = {}
         self._records: list[logging.LogRecord] = []
-        self._handler = logging.Handler()
-        self._handler.emit = self._records.append  # type: ignore[method-assign]
+        self._handler = _Keeper(self._records)
         self._logger = logging.getLogger("pyftpdrive")
 
     @property
@@ -170,7 +182,7 @@ class DirectHost:
             wanted = handle.file_size - offset if length is None else length
             data: bytes = self._do(fs.read, handle, offset, wanted)
         finally:
-            fs.close(handle)
+            self._do(fs.close, handle)
         return data
 
     def write(self, path: str, data: bytes, mode: str, offset: int) -> None:
@@ -185,7 +197,7 @@ class DirectHost:
             at = handle.file_size if mode == "append" else offset
             self._do(fs.write, handle, at, data)
         finally:
-            fs.close(handle)
+            self._do(fs.close, handle)
 
     def truncate(self, path: str, size: int) -> None:
         self._do(self.drive.filesystem.truncate, remote_path(path), size)
@@ -234,15 +246,14 @@ class DirectHost:
         found = self._do(self.drive.filesystem.space)
         return found.total_bytes, found.free_bytes
 
+    def at(self, path: str) -> str:
+        raise HostFailure(f"{path} is no path of this machine here: programs need a mount")
+
     def uploads(self) -> dict[str, Any]:
         return dict(self.drive.filesystem.uploads())
 
     def log(self) -> str:
-        return "\n".join(
-            f"{record.levelname} {record.getMessage()}"
-            for record in self._records
-            if record.levelno >= logging.WARNING
-        )
+        return "\n".join(f"{record.levelname} {record.getMessage()}" for record in self._records)
 
 
 def _marked(said: str, marker: str) -> list[str]:
@@ -305,7 +316,7 @@ class FuseHost:
         said = self._said().strip()
         if "Traceback" in said or code in (0, 1) or len(said.splitlines()) != 1:
             raise HostFailure(f"the drive ended with code {code}: {said}")
-        if os.path.ismount(self._mountpoint):
+        if self._is_mounted():
             raise HostFailure(f"a mount was left: {said}")
         raise MountRefused(said)
 
@@ -313,8 +324,12 @@ class FuseHost:
         """What the drive printed since it was started."""
         return self.output()[self._read :]
 
+    def _is_mounted(self) -> bool:
+        # Not os.path.ismount: it says no to a mount whose process is dead.
+        return str(self._mountpoint) in guards.fuse_mounts(self._work)
+
     def _announced(self) -> bool:
-        return bool(channel.mounts(self._runtime)) and os.path.ismount(self._mountpoint)
+        return bool(channel.mounts(self._runtime)) and self._is_mounted()
 
     def output(self) -> str:
         file = self._work / "output"
@@ -334,7 +349,7 @@ class FuseHost:
         said += self._said()
         if "Traceback" in said:
             raise HostFailure(f"unmounting shows a traceback: {said}")
-        if os.path.ismount(self._mountpoint):
+        if self._is_mounted():
             raise HostFailure("still mounted after unmount")
         left = _marked(said, " is not on the server yet; mount again to send it")
         if code != (UPLOADS_LEFT if left else 0):
@@ -378,8 +393,8 @@ class FuseHost:
                 self._process.kill()
                 self._process.wait()
         self._process = None
-        if os.path.ismount(self._mountpoint):
-            subprocess.run(["fusermount3", "-uz", str(self._mountpoint)], check=False)
+        if self._is_mounted():
+            guards.free_mount(str(self._mountpoint))
 
     def list(self, path: str) -> list[str]:
         return os.listdir(self.at(path))
@@ -439,7 +454,9 @@ class FuseHost:
         self._handles[name] = os.open(self.at(path), flags, 0o644)
 
     def write_handle(self, name: str, data: bytes, offset: int) -> None:
-        os.pwrite(self._handles[name], data, offset)
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._handles[name], data[done:], offset + done)
 
     def read_handle(self, name: str, offset: int, length: int) -> bytes:
         return os.pread(self._handles[name], length, offset)

@@ -1,71 +1,150 @@
-"""The matrix at the end: checklist item × host."""
+"""The matrix at the end of a run: checklist item × host, as text and as a page."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
 COLUMNS = ("direct", "fuse", "winfsp", "real")
+ABSENT = {"winfsp": "not here"}
+"""Columns that this platform can't fill, and what their cells say."""
+WIDTH = 12
+ITEM_WIDTH = 56
+
+Checklist = dict[str, dict[str, str]]
+"""Section -> item -> '' or why it has no scenario yet."""
+
+_STYLE = (
+    "body{font:15px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse}"
+    "td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;vertical-align:top}"
+    ".failed{background:#f99}.passed{background:#efe}.none{color:#888}"
+    "pre{white-space:pre-wrap;margin:0}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Which scenario ran where; travels with the test's report, also between processes."""
+
+    id: str
+    why: str
+    covers: tuple[str, ...]
+    host: str
+    server: str
+
+    @property
+    def column(self) -> str:
+        """Real servers are a column of their own."""
+        return self.host if self.server == "simulator" else "real"
+
+    def dumps(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> Subject:
+        """From text."""
+        fields = json.loads(text)
+        return cls(**{**fields, "covers": tuple(fields["covers"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of it."""
+
+    subject: Subject
+    outcome: str  # passed, failed, skipped
+    seconds: float
+    message: str
 
 
 class Matrix:
-    """What became of each item on each host; real servers are a column of their own."""
+    """All results of a run."""
 
     def __init__(self) -> None:
-        self.results: dict[tuple[str, str], list[str]] = {}
+        self.results: list[Result] = []
 
-    def note(self, item: str, host: str, server: str, outcome: str) -> None:
-        """One run of one scenario that covers *item*."""
-        column = host if server == "simulator" else "real"
-        self.results.setdefault((item, column), []).append(outcome)
+    def note(self, result: Result) -> None:
+        """One scenario ran on one host."""
+        self.results.append(result)
 
-    def cell(self, item: str, column: str) -> str:
-        """Short text of a cell."""
-        outcomes = self.results.get((item, column), [])
+    def cell(self, item: str, column: str) -> tuple[str, str]:
+        """Text and class of a cell."""
+        outcomes = Counter(
+            result.outcome
+            for result in self.results
+            if item in result.subject.covers and result.subject.column == column
+        )
         if not outcomes:
-            return "not here" if column == "winfsp" else "-"
-        bad = sum(outcome == "failed" for outcome in outcomes)
-        if bad:
-            return f"{bad} FAILED"
-        skipped = outcomes.count("skipped")
-        return f"{len(outcomes) - skipped} ok" + (f", {skipped} skipped" if skipped else "")
+            return ABSENT.get(column, "-"), "none"
+        if outcomes["failed"]:
+            return f"{outcomes['failed']} FAILED", "failed"
+        texts = [f"{outcomes['passed']} ok"] if outcomes["passed"] else []
+        texts += [f"{outcomes['skipped']} skipped"] if outcomes["skipped"] else []
+        return ", ".join(texts), "passed" if outcomes["passed"] else "none"
 
-    def lines(self, checklist: dict[str, dict[str, str]]) -> list[str]:
+    def lines(self, checklist: Checklist) -> list[str]:
         """The matrix as text."""
-        lines = [f"{'':58}" + "".join(f"{column:>12}" for column in COLUMNS)]
+        head = "".join(f"{column:>{WIDTH}}" for column in COLUMNS)
+        lines = [f"{'':{ITEM_WIDTH + 2}}{head}"]
         for section, items in checklist.items():
             lines.append(section)
             for item, later in items.items():
+                name = item if len(item) <= ITEM_WIDTH else item[: ITEM_WIDTH - 1] + "…"
                 if later:
-                    lines.append(f"  {item[:56]:56}  later: {later}")
+                    lines.append(f"  {name:{ITEM_WIDTH}}  later: {later}")
                     continue
-                cells = "".join(f"{self.cell(item, column):>12}" for column in COLUMNS)
-                lines.append(f"  {item[:56]:56}" + cells)
+                cells = "".join(f"{self.cell(item, column)[0]:>{WIDTH}}" for column in COLUMNS)
+                lines.append(f"  {name:{ITEM_WIDTH}}{cells}")
+        lines.append("winfsp: not here: this platform has no WinFsp adapter to run them on")
         return lines
 
-
-def write_page(matrix: Matrix, checklist: dict[str, dict[str, str]], directory: Path) -> Path:
-    """The matrix as one HTML file."""
-    rows: list[str] = []
-    for section, items in checklist.items():
-        rows.append(f"<tr><th colspan={len(COLUMNS) + 1}>{escape(section)}</th></tr>")
-        for item, later in items.items():
-            cells = [
-                escape(f"later: {later}") if later else matrix.cell(item, column)
-                for column in COLUMNS
-            ]
-            marks = "".join(
-                f'<td class="{"bad" if "FAILED" in cell else "ok"}">{cell}</td>' for cell in cells
+    def _scenarios(self) -> Iterable[str]:
+        """Rows of the page's second table, failures first."""
+        order = {"failed": 0, "skipped": 1, "passed": 2}
+        for result in sorted(
+            self.results, key=lambda r: (order.get(r.outcome, 0), r.subject.id, r.subject.host)
+        ):
+            subject = result.subject
+            message = f"<pre>{escape(result.message)}</pre>" if result.message else ""
+            yield (
+                f"<tr><td>{escape(subject.id)}</td><td>{escape(subject.why)}{message}</td>"
+                f"<td>{escape(subject.host)}</td><td>{escape(subject.server)}</td>"
+                f'<td class="{result.outcome}">{result.outcome}</td>'
+                f"<td>{result.seconds:.1f} s</td></tr>"
             )
-            rows.append(f"<tr><td>{escape(item)}</td>{marks}</tr>")
-    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-    page = (
-        "<!doctype html><meta charset=utf-8><title>Scenarios</title><style>body{font:15px sans-serif;"
-        "margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;"
-        "text-align:left}.bad{background:#f99}.ok{background:#efe}</style>"
-        f"<h1>Scenarios: item × host</h1><table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
-    )
+
+    def page(self, checklist: Checklist) -> str:
+        """The matrix and every scenario, as one HTML page that needs nothing else."""
+        rows = []
+        for section, items in checklist.items():
+            rows.append(f"<tr><th colspan={len(COLUMNS) + 1}>{escape(section)}</th></tr>")
+            for item, later in items.items():
+                if later:
+                    cells = f'<td class="none" colspan={len(COLUMNS)}>later: {escape(later)}</td>'
+                else:
+                    found = [self.cell(item, column) for column in COLUMNS]
+                    cells = "".join(f'<td class="{name}">{text}</td>' for text, name in found)
+                rows.append(f"<tr><td>{escape(item)}</td>{cells}</tr>")
+        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
+        counts = Counter(result.outcome for result in self.results)
+        summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+        return (
+            f"<!doctype html><meta charset=utf-8><title>Scenarios</title><style>{_STYLE}</style>"
+            f"<h1>Scenarios</h1><p>{summary}</p><h2>Item × host</h2>"
+            f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table><h2>Every scenario</h2><table>"
+            "<tr><th>scenario</th><th>why</th><th>host</th><th>server</th><th></th><th>time</th>"
+            f"</tr>{''.join(self._scenarios())}</table>"
+        )
+
+
+def write_page(matrix: Matrix, checklist: Checklist, directory: Path) -> Path:
+    """Write the page into *directory*; return where."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "scenarios.html"
-    target.write_text(page, encoding="utf-8")
+    target.write_text(matrix.page(checklist), encoding="utf-8")
     return target

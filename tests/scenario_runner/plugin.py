@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,16 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import real_servers
+from tests.helpers import capabilities, real_servers
 from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
-from tests.scenario_runner.grammar import Scenario, ScenarioError, load
-from tests.scenario_runner.matrix import Matrix, write_page
+from tests.scenario_runner.grammar import Scenario, ScenarioError, all_steps, load
+from tests.scenario_runner.matrix import Checklist, Matrix, Result, Subject, write_page
 
+PROPERTY = "scenario"
+FUSE_NEEDS = ("fuse", "libfuse3", "fusermount3")
 CHECKLIST = Path(__file__).resolve().parents[2] / "scenarios" / "checklist.toml"
 
 
 @lru_cache
-def checklist() -> dict[str, dict[str, str]]:
+def checklist() -> Checklist:
     """Section -> item -> '' or why it has no scenario yet."""
     data = tomllib.loads(CHECKLIST.read_text(encoding="utf-8"))
     return {section: dict(items) for section, items in data.items()}
@@ -79,8 +82,14 @@ class ScenarioItem(pytest.Item):
         self.add_marker(pytest.mark.scenario)
         if host == "fuse":
             self.add_marker(pytest.mark.mount)
-        for item in scenario.covers:
-            self.user_properties.append(("covers", f"{item}\t{host}\t{server}"))
+        subject = Subject(
+            id=scenario.id,
+            why=scenario.why,
+            covers=tuple(scenario.covers),
+            host=host,
+            server=server,
+        )
+        self.user_properties.append((PROPERTY, subject.dumps()))
 
     def runtest(self) -> None:
         reason = self._obstacle()
@@ -93,41 +102,65 @@ class ScenarioItem(pytest.Item):
         run(self.scenario, self.host, self.server, work)
 
     def _obstacle(self) -> str | None:
-        if self.host == "fuse" and not os.path.exists("/dev/fuse"):
-            return "no /dev/fuse: kernel mounts can't run here"
+        if self.host == "fuse":
+            reasons = [capabilities.CAPABILITIES[name]() for name in FUSE_NEEDS]
+            return "; ".join(reason for reason in reasons if reason) or self._missing_program()
         if self.server != "simulator":
             return real_servers.available(self.server)
         return None
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def _missing_program(self) -> str | None:
+        """Programs that a `run` step starts and this machine lacks."""
+        programs = {
+            s.arguments["command"][0] for s in all_steps(self.scenario.steps) if s.action == "run"
+        }
+        missing = sorted(name for name in programs if shutil.which(name) is None)
+        return f"no program {', '.join(missing)}" if missing else None
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, ScenarioFailed):
-            return f"{self.scenario.id}: {self.scenario.why}\n{excinfo.value}"
-        return super().repr_failure(excinfo)
+            again = f"pytest {self.path} -k {self.host}"
+            return f"{self.scenario.id}: {self.scenario.why}\n{excinfo.value}\nagain: {again}"
+        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, self.name
 
 
-_matrix = Matrix()
+class _Reporter:
+    """Collects results, from this process or from xdist's workers, and shows the matrix."""
 
+    def __init__(self) -> None:
+        self._matrix = Matrix()
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Controller and single process alike: note what became of each item."""
-    if report.when == "call" or (report.when == "setup" and not report.passed):
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.passed:
+            return
         for name, value in report.user_properties:
-            if name == "covers":
-                item, host, server = str(value).split("\t")
-                _matrix.note(item, host, server, report.outcome)
+            if name == PROPERTY:
+                self._matrix.note(
+                    Result(
+                        subject=Subject.loads(str(value)),
+                        outcome=report.outcome,
+                        seconds=report.duration,
+                        message="" if report.passed else report.longreprtext,
+                    )
+                )
+
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        """Item × host, when scenarios ran."""
+        if not self._matrix.results:
+            return
+        terminalreporter.section("scenarios: item × host")
+        for line in self._matrix.lines(checklist()):
+            terminalreporter.write_line(line)
+        directory = config.getoption("--scenario-report")
+        if directory:
+            page = write_page(self._matrix, checklist(), Path(directory))
+            terminalreporter.write_line(f"written to {page}")
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Item × host, when scenarios ran."""
-    if not _matrix.results:
-        return
-    terminalreporter.section("scenarios: item × host")
-    for line in _matrix.lines(checklist()):
-        terminalreporter.write_line(line)
-    directory = config.getoption("--scenario-report")
-    if directory:
-        page = write_page(_matrix, checklist(), Path(directory))
-        terminalreporter.write_line(f"written to {page}")
+def pytest_configure(config: pytest.Config) -> None:
+    """Only who prints collects."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Reporter(), "scenario-matrix")

@@ -33,7 +33,7 @@ FOR_GOOD_S = 86400.0
 
 
 def many_names(count: int) -> Iterator[str]:
-    """00000.txt, 00001.txt…; each file holds its own name."""
+    """00000.txt, 00001.txt…; each file is empty."""
     return (f"{number:05}.txt" for number in range(count))
 
 
@@ -60,7 +60,7 @@ class SimulatedServer:
             self.sim.put_sparse(path, size_of(str(size)))
         for directory, count in wanted.get("many", {}).items():
             for name in many_names(count):
-                self.sim.put(f"{directory}/{name}", name.encode())
+                self.sim.put(f"{directory}/{name}", b"")
         self._giants = list(wanted.get("sparse", {}))
         self.sim.read_only = bool(wanted.get("read_only", False))
         for fault in wanted.get("faults", ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -154,8 +154,8 @@ def command_count(value: object) -> str | None:
 class Shape:
     """The keys of one table."""
 
-    needs: dict[str, Check]
-    takes: dict[str, Check]
+    needs: Mapping[str, Check]
+    takes: Mapping[str, Check]
 
     @property
     def known(self) -> dict[str, Check]:
