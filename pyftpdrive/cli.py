@@ -25,6 +25,7 @@ from pyftpdrive.base.errors import (
     MountError,
     MountProblem,
     NotAnFtpServer,
+    NotFound,
     PyftpdriveError,
     RemoteError,
     TlsError,
@@ -406,6 +407,8 @@ def _advice(error: PyftpdriveError) -> str:
         return "Give --tls-ca-file for a server's own certificate, or check --tls"
     if isinstance(error, NotAnFtpServer):
         return "Check --port, and --tls implicit if the server speaks TLS from the start"
+    if isinstance(error, NotFound):
+        return "Check --root, the directory of the server that is to be mounted"
     if isinstance(error, RemoteError):
         return "Is the server app running, and are --host and --port right?"
     return ""
@@ -418,9 +421,12 @@ def main() -> None:
     except ConfigError as error:
         fail(Exit.USAGE, *error.problems)
     except PyftpdriveError as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).rstrip(".")
         advice = _advice(error)
         fail(_exit_code(error), f"{text}. {advice}" if advice else text)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        raise SystemExit(int(Exit.USAGE)) from None
     except click.ClickException as error:
         fail(Exit.USAGE, f"{error.format_message()} See: pyftpdrive --help")
     except (click.Abort, KeyboardInterrupt):
