@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyftpdrive.base.errors import MountError, MountProblem
-from pyftpdrive.cache.fetcher import KIB, MIB, FetchOptions
+from pyftpdrive.cache.blocks import KIB, MIB
+from pyftpdrive.cache.fetcher import FetchOptions
 from pyftpdrive.cache.metadata import MetadataOptions
 from pyftpdrive.config import Config, cache_directory, upload_directory
 from pyftpdrive.core.filesystem import Filesystem

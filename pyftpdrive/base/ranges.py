@@ -99,10 +99,3 @@ class ByteRanges:
             start = self._ends[index]
             index += 1
         return gaps
-
-    def copy(self) -> ByteRanges:
-        """An independent copy."""
-        other = ByteRanges()
-        other._starts, other._ends = self._starts[:], self._ends[:]
-        other.total = self.total
-        return other

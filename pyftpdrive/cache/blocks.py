@@ -13,16 +13,16 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pyftpdrive.base.files import OPEN_FLAGS
 from pyftpdrive.base.paths import RemotePath, is_below, rebase
 from pyftpdrive.base.ranges import ByteRanges
+from pyftpdrive.ftp.jobs import Job
 
-if TYPE_CHECKING:
-    from pyftpdrive.cache.fetcher import Download
-
+KIB = 1 << 10
 MIB = 1 << 20
+PIECE_BYTES = 1 * MIB  # what a download moves at a time
+RANDOM_BLOCK_BYTES = 64 * KIB  # least that a random read fetches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,39 @@ class BlockFile:
                 self.fd = -1
 
 
+class Download:
+    """One RETR that fills a block file from `position` on.
+
+    Locking: all fields are guarded by `file.changed`; only the job moves `position`.
+    """
+
+    __slots__ = ("ended", "error", "file", "job", "position", "target", "window")
+
+    def __init__(self, file: BlockFile, position: int, target: int, window: int) -> None:
+        self.file = file
+        self.position = position
+        self.target = target  # fetch up to here, then linger
+        self.window = window  # bytes to run ahead of the reader; 0: random access
+        self.ended = False
+        self.error: BaseException | None = None
+        self.job: Job[None] | None = None
+
+    def reaches(self, start: int) -> bool:
+        """True when waiting for this download is better than starting another."""
+        near = max(self.window, PIECE_BYTES if self.window else RANDOM_BLOCK_BYTES)
+        return not self.ended and self.position <= start <= self.position + near
+
+    def want(self, end: int, limit: int) -> None:
+        """A reader needs everything before *end*; *limit* bounds the window."""
+        if self.window:
+            if end + self.window // 2 > self.target:
+                self.window = min(self.window * 2, limit)
+                self.target = max(self.target, end + self.window)
+        else:
+            self.target = max(self.target, end)
+        self.target = min(self.target, self.file.size_bytes)
+
+
 class BlockStore:
     """All block files of a mount.
 
@@ -145,17 +178,6 @@ class BlockStore:
                 file.present.add(0, size_bytes)
             self._files[path] = file
         self.grown(size_bytes)
-
-    def find_complete(self, path: RemotePath, size_bytes: int, modified_ns: int | None) -> bool:
-        """True when that version of *path* is wholly here."""
-        file = self._files.get(path)
-        return (
-            file is not None
-            and not file.stale
-            and file.size_bytes == size_bytes
-            and file.modified_ns == modified_ns
-            and file.complete
-        )
 
     def grown(self, count: int) -> None:
         """*count* more bytes were written; removes the longest unused files when full."""

@@ -20,7 +20,15 @@ from pyftpdrive.base.errors import (
     TransferTruncated,
 )
 from pyftpdrive.base.files import read_at, write_at
-from pyftpdrive.cache.blocks import BlockFile, BlockStore
+from pyftpdrive.cache.blocks import (
+    KIB,
+    MIB,
+    PIECE_BYTES,
+    RANDOM_BLOCK_BYTES,
+    BlockFile,
+    BlockStore,
+    Download,
+)
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient, RetrieveStream
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, JobYielded, Priority
@@ -28,11 +36,7 @@ from pyftpdrive.ftp.profile import Proof
 
 log = logging.getLogger(__name__)
 
-KIB = 1 << 10
-MIB = 1 << 20
-PIECE_BYTES = 1 * MIB
 FIRST_WINDOW_BYTES = 1 * MIB
-RANDOM_BLOCK_BYTES = 64 * KIB  # least that a random read fetches
 RANDOM_BLOCK_BYTES_MAX = 8 * MIB
 LINGER_S = 1.0  # a sequential reader may pause this long before its download ends
 LINGER_POLL_S = 0.01  # how often a pausing download looks for more urgent jobs
@@ -46,39 +50,6 @@ class FetchOptions:
     read_ahead_bytes: int = 16 * MIB
     small_file_bytes: int = 256 * KIB
     first_byte_s: float = 3.0
-
-
-class Download:
-    """One RETR that fills a block file from `position` on.
-
-    Locking: all fields are guarded by `file.changed`; only the job moves `position`.
-    """
-
-    __slots__ = ("ended", "error", "file", "job", "position", "target", "window")
-
-    def __init__(self, file: BlockFile, position: int, target: int, window: int) -> None:
-        self.file = file
-        self.position = position
-        self.target = target  # fetch up to here, then linger
-        self.window = window  # bytes to run ahead of the reader; 0: random access
-        self.ended = False
-        self.error: BaseException | None = None
-        self.job: Job[None] | None = None
-
-    def reaches(self, start: int) -> bool:
-        """True when waiting for this download is better than starting another."""
-        near = max(self.window, PIECE_BYTES if self.window else RANDOM_BLOCK_BYTES)
-        return not self.ended and self.position <= start <= self.position + near
-
-    def want(self, end: int, limit: int) -> None:
-        """A reader needs everything before *end*; *limit* bounds the window."""
-        if self.window:
-            if end + self.window // 2 > self.target:
-                self.window = min(self.window * 2, limit)
-                self.target = max(self.target, end + self.window)
-        else:
-            self.target = max(self.target, end)
-        self.target = min(self.target, self.file.size_bytes)
 
 
 class _Pace:

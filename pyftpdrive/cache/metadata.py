@@ -36,11 +36,6 @@ class CacheEntry:
     listed_at: float  # monotonic seconds; -inf: known to be out of date
     expires_at: float  # monotonic seconds: after this a program that lists asks the server
 
-    @property
-    def known_good(self) -> bool:
-        """False when something happened that makes every age too old."""
-        return self.listed_at != float("-inf")
-
 
 class MetadataCache:
     """Listings by directory.

@@ -229,11 +229,6 @@ class Engine:
             idle = any(w.job is None and w.client.connected for w in self._workers)
             return not idle and self._link.connecting == 0
 
-    def session_count(self) -> int:
-        """Sessions that are open now."""
-        with self._changed:
-            return sum(worker.client.connected for worker in self._workers)
-
     def status(self) -> dict[str, object]:
         """For people: sessions, queue, reachability."""
         with self._changed:

@@ -79,10 +79,6 @@ class ServerProfile:
             proven = self.pipelining is Proof.YES and self._pipelining_failures < 3
             self.pipelining = Proof.UNKNOWN if proven else Proof.NO
 
-    def has_feature(self, name: str) -> bool:
-        """True when FEAT named *name*; its absence proves nothing."""
-        return name.upper() in self.features
-
     def snapshot(self) -> dict[str, object]:
         """Everything known, in plain values, for `status` and `doctor`."""
         with self._lock:
