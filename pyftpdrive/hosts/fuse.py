@@ -144,6 +144,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
             target, write=write, truncate=bool(write and fi.flags & os.O_TRUNC), pid=_caller()
         )
         fi.fh = self.add(context)
+        if not write and hasattr(fi, "noflush"):
+            fi.noflush = 1  # closing a file that was only read needs no call (libfuse 3.11)
         fi.keep_cache = int(self.remember(path, self._filesystem.stat_handle(context)))
         return 0
 
