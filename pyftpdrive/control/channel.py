@@ -125,10 +125,10 @@ class ControlServer:
             log.debug("a control request failed: %s", error)
 
     def stop(self) -> None:
-        """Take the announcement back and end the thread."""
+        """Take the announcement back and end the thread; twice is fine."""
         self._stopping = True
         self._file.unlink(missing_ok=True)
-        listener = self._listener
+        listener, self._listener = self._listener, None
         if listener is None:
             return
         try:

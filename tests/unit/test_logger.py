@@ -1,0 +1,80 @@
+"""The log: private, without secrets, without forged lines, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyftpdrive import logger
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    file = tmp_path / "logs" / "pyftpdrive.log"
+    assert logger.set_up(level="DEBUG", file=file, console=False, secrets=["hunter2"]) is None
+    yield file
+    root = logging.getLogger("pyftpdrive")
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(logging.NOTSET)
+    root.propagate = True
+
+
+def test_only_the_owner_can_read_it(log: Path) -> None:
+    logging.getLogger("pyftpdrive.x").info("hello")
+
+    assert log.stat().st_mode & 0o077 == 0
+    assert "hello" in log.read_text()
+
+
+@pytest.mark.parametrize("text", ["> PASS hunter2", "> PASS other", "word hunter2 in a text"])
+def test_passwords_are_masked(log: Path, text: str) -> None:
+    logging.getLogger("pyftpdrive.x").info("%s", text)
+
+    written = log.read_text()
+    assert "hunter2" not in written
+    assert "other" not in written
+    assert "***" in written
+
+
+def test_a_server_can_not_write_lines_of_its_own(log: Path) -> None:
+    logging.getLogger("pyftpdrive.x").info("%s", "220 hi\n2026-01-01 CRITICAL forged\x1b[31m\r")
+
+    lines = log.read_text().splitlines()
+    assert not any(line.startswith("2026-01-01 CRITICAL") for line in lines)
+    assert "\x1b" not in log.read_text()
+    assert "\r" not in log.read_text()
+
+
+def test_names_that_are_no_unicode_can_be_logged(log: Path) -> None:
+    logging.getLogger("pyftpdrive.x").info("%s", "\udcff name")
+
+    assert "\\udcff name" in log.read_text()
+
+
+def test_it_rotates(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = next(h for h in logging.getLogger("pyftpdrive").handlers if hasattr(h, "maxBytes"))
+    monkeypatch.setattr(handler, "maxBytes", 500)
+
+    for number in range(50):
+        logging.getLogger("pyftpdrive.x").info("line %d", number)
+
+    files = sorted(log.parent.iterdir())
+    assert 2 <= len(files) <= logger.LOG_FILES + 1
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
+def test_a_directory_that_can_not_be_made_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    warning = logger.set_up(level="INFO", file=tmp_path / "file" / "log", console=False, secrets=[])
+
+    assert warning is not None
+    assert "no log is written" in warning
+    logging.getLogger("pyftpdrive").handlers.clear()
+    logging.getLogger("pyftpdrive").propagate = True
+    logging.getLogger("pyftpdrive").setLevel(logging.NOTSET)
