@@ -348,6 +348,8 @@ class Files:
                 staged = node.staged
                 if staged is None or staged.state is not StagedState.OPEN or node.unlinked:
                     return
+                if staged.closed_in_journal:
+                    return
                 with staged.lock:
                     self._journal.put(replace(staged.record(), state=StagedState.QUEUED))
                     staged.closed_in_journal = True

@@ -115,7 +115,7 @@ class _BlockChannel(DTPHandler):
     timeout = 0
 
     def __init__(self, sock: socket.socket, cmd_channel: Any) -> None:
-        super().__init__(sock, cmd_channel)
+        # Before the base class: it calls `close` when the client has gone again already.
         self.transfer: Transfer | None = None
         self.moved = 0
         self._left: memoryview | bytes = b""
@@ -123,6 +123,7 @@ class _BlockChannel(DTPHandler):
         self._paused = False
         self._outcome: tuple[str, dict[str, Any]] | None = None
         self._pause_timer: CallLater | None = None
+        super().__init__(sock, cmd_channel)
         if self.connected:
             # What the client does before the transfer starts is looked at when it starts.
             self._listen(0)

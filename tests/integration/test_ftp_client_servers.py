@@ -67,6 +67,7 @@ def test_what_was_stored_is_read_back(client: FtpClient) -> None:
 
     assert client.read_file(path("/f"), 0, len(DATA) + 1) == DATA
     assert client.read_file(path("/f"), 1000, 500) == DATA[1000:1500]
+    client.connect()  # a read that was cut short may have ended the session
     assert client.get_file_size(path("/f")) == len(DATA)
 
 
