@@ -10,23 +10,37 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import FsError, FsStatus, RemoteError, RemoteUnavailable
 from pyftpdrive.base.model import Kind, RemoteEntry
-from pyftpdrive.base.paths import ROOT, RemotePath, name_of, parent, rebase
+from pyftpdrive.base.paths import ROOT, RemotePath, join, name_of, parent, rebase
 from pyftpdrive.cache.metadata import MetadataCache
 from pyftpdrive.core.error_map import fs_error
 from pyftpdrive.core.nodes import FileStat, inode_of
 from pyftpdrive.ftp.engine import Engine
-from pyftpdrive.ftp.jobs import Job, Priority
+from pyftpdrive.ftp.ftp_client import FtpClient
+from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
 from pyftpdrive.ftp.listing import Listing
 
 log = logging.getLogger(__name__)
 
 PINS_MAX = 100_000
+WALKS_MAX = 8  # directories whose children are being walked through
+AHEAD = 16  # listings that are fetched before a walking program asks for them
 PATIENCE_FACTOR_MAX = 10  # a listing that keeps arriving may take this many deadlines
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A program lists one child of a directory after the other."""
+
+    children: list[RemotePath]
+    place: dict[RemotePath, int]
+    last: int = 0  # the one that a program listed last
+    listed: int = 0  # how many in this order
+    fetched: int = 0  # how many are known or on their way
 
 
 class View:
@@ -52,6 +66,8 @@ class View:
         self._is_own_temporary = is_own_temporary
         self._lock = threading.Lock()
         self._flights: dict[RemotePath, Job[Listing]] = {}
+        self._wanted: set[RemotePath] = set()  # flights that somebody waits for
+        self._walks: OrderedDict[RemotePath, _Walk] = OrderedDict()
         self._pins: OrderedDict[RemotePath, tuple[int, int | None, int]] = OrderedDict()
         self._mounted_ns = clock.now_ns()
         self.unparsed: dict[RemotePath, int] = {}  # lines of a listing that nobody understood
@@ -89,6 +105,7 @@ class View:
             FsError: why it can't be listed.
         """
         if not names_only:
+            self._look_ahead(directory)
             data = self.metadata.listing(directory)
             if data is not None:
                 return data
@@ -116,22 +133,105 @@ class View:
     def _fetch(self, directory: RemotePath) -> None:
         with self._lock:
             job = self._flights.get(directory)
+            mine = job is None
             if job is None:
-                changes = self.metadata.begin_listing(directory)
-                job = self._engine.job(
-                    f"list {directory}",
-                    lambda client, _control: client.list_dir(directory),
-                    priority=Priority.METADATA,
-                    on_done=lambda ended: self._arrived(directory, changes, ended),
-                )
-                self._flights[directory] = job
-                mine = True
-            else:
-                mine = False
+                job = self._board_locked(directory)
+            self._wanted.add(directory)
         if mine:
             self._engine.submit(job)
         patience = self._engine.options.deadline_s
         job.wait(patience, at_most_s=patience * PATIENCE_FACTOR_MAX)
+
+    def _board_locked(self, directory: RemotePath) -> Job[Listing]:
+        """A flight for the listing of *directory*, not yet submitted."""
+        changes = self.metadata.begin_listing(directory)
+        job = self._engine.job(
+            f"list {directory}",
+            lambda client, _control: client.list_dir(directory),
+            priority=Priority.METADATA,
+            on_done=lambda ended: self._arrived(directory, changes, ended),
+        )
+        self._flights[directory] = job
+        return job
+
+    # -- ahead of a walk -----------------------------------------------------------------------
+
+    def _look_ahead(self, directory: RemotePath) -> None:
+        """From the second child of a directory on, fetch the listings of the next ones.
+
+        One job brings up to `AHEAD` of them on one session and gives way to everything else, so a
+        program that stops walking costs little.
+        """
+        top = parent(directory)
+        known = self.metadata.listing(top, stale=True)
+        if directory == ROOT or known is None:
+            return
+        flights: list[tuple[RemotePath, Job[Listing]]] = []
+        with self._lock:
+            walk = self._walks.get(top)
+            if walk is None or directory not in walk.place:
+                entries = list(known.values())
+                children = [join(top, e.name) for e in entries if e.kind is Kind.DIRECTORY]
+                walk = _Walk(children, {path: at for at, path in enumerate(children)})
+                self._walks[top] = walk
+                while len(self._walks) > WALKS_MAX:
+                    self._walks.popitem(last=False)
+            at = walk.place.get(directory, 0)
+            if at < walk.last:  # from the beginning again
+                walk.listed, walk.fetched = 0, 0
+            walk.last = at
+            walk.listed += 1
+            walk.fetched = max(walk.fetched, at + 1)
+            if walk.listed < 2 or walk.fetched - at > AHEAD // 2:
+                return
+            batch = walk.children[walk.fetched : walk.fetched + AHEAD]
+            walk.fetched += len(batch)
+            flights += [
+                (path, self._board_locked(path))
+                for path in batch
+                if path not in self._flights and self.metadata.listing(path) is None
+            ]
+        if flights:
+            job = self._engine.job(
+                f"look ahead in {top}",
+                lambda client, control: self._fly(flights, client, control),
+                priority=Priority.PREFETCH,
+                on_done=lambda _ended: self._land(flights),
+                attempts_max=0,
+            )
+            self._engine.submit(job)
+
+    def _fly(
+        self,
+        flights: list[tuple[RemotePath, Job[Listing]]],
+        client: FtpClient,
+        control: JobControl,
+    ) -> None:
+        """Body of the job: list one after the other, first those that somebody waits for."""
+        left = list(flights)
+        while left and not control.cancelled and not control.should_yield():
+            at = next((n for n, (path, _) in enumerate(left) if path in self._wanted), 0)
+            path, job = left.pop(at)
+            try:
+                job.finish(client.list_dir(path))
+            except RemoteError as error:
+                if error.retryable:
+                    return
+                job.fail(error)
+
+    def _land(self, flights: list[tuple[RemotePath, Job[Listing]]]) -> None:
+        """What was not brought is asked for anew if somebody waits for it, else forgotten."""
+        for path, job in flights:
+            with self._lock:
+                if job.ended:
+                    continue
+                wanted = path in self._wanted
+                if not wanted:
+                    self._flights.pop(path, None)
+            if wanted:
+                self._engine.submit(job)
+            else:
+                job.fail(JobCancelled(job.label))
 
     def _arrived(
         self,
@@ -155,6 +255,7 @@ class View:
             self.metadata.abandon_listing(directory, changes)
         with self._lock:
             self._flights.pop(directory, None)
+            self._wanted.discard(directory)
 
     # -- what programs see -----------------------------------------------------------------------
 

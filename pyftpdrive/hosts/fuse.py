@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 START_S = 10.0
 FILL_DIR_PLUS = 2  # enum fuse_fill_dir_flags
+CAP_READDIRPLUS_AUTO = 1 << 14  # fuse_common.h
 READDIR_PLUS = 1  # enum fuse_readdir_flags
 RENAME_NOREPLACE = 1
 UTIME_NOW = 0x3FFFFFFF
@@ -88,6 +89,9 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
         config.nullpath_ok = 1
         config.entry_timeout = config.attr_timeout = self._options.attribute_ttl_s
         config.negative_timeout = 0.0
+        # Attributes with every piece of a listing: by itself the kernel asks for them with the
+        # first piece only, and then once more for each name.
+        conn.want &= ~CAP_READDIRPLUS_AUTO
         conn.max_background = 64
         conn.congestion_threshold = 48
         self.ready.set()

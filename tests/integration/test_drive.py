@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,35 @@ def test_a_listing_with_lines_that_nobody_understands_says_so(tmp_path: Path) ->
 
             assert "a" in names
             assert drive.status()["unparsed"]
+
+
+def test_who_walks_a_tree_finds_the_next_listings_on_their_way(tmp_path: Path) -> None:
+    with FtpSimulator(profile="proftpd") as server:
+        for number in range(40):
+            server.put(f"/top/d{number:02d}/f", b"x")
+        with started_drive(server, tmp_path) as drive:
+            fs = drive.filesystem
+            fs.list_directory(remote_path("/top"))
+            fs.list_directory(remote_path("/top/d00"))
+            assert server.ledger.count("MLSD") == 2
+            fs.list_directory(remote_path("/top/d01"))
+
+            until = time.monotonic() + 10
+            while server.ledger.count("MLSD") < 19 and time.monotonic() < until:
+                threading.Event().wait(0.01)
+
+            assert server.ledger.count("MLSD") == 19  # sixteen ahead, no more
+            fs.list_directory(remote_path("/top/d02"))
+            assert server.ledger.count("MLSD") == 19
+
+
+def test_listings_ahead_of_a_walk_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    with FtpSimulator(sessions_max=1) as server:
+        for number in range(60):
+            server.put(f"/top/d{number:02d}/file{number}", b"x" * number)
+        with started_drive(server, tmp_path) as drive:
+            fs = drive.filesystem
+            fs.list_directory(remote_path("/top"))
+            for number in range(60):
+                (entry,) = fs.list_directory(remote_path(f"/top/d{number:02d}"))
+                assert (entry.name, entry.size) == (f"file{number}", number)
