@@ -91,7 +91,7 @@ def table(run: Run) -> list[list[str]]:
     rows = [["round trip", "row", *columns, "times better", "verdict"]]
     for line in lines(run):
         ratio = "–" if line.ratio is None else f"{line.ratio:.2f}"
-        cells = [_cell(line, system) for system in columns]
+        cells = [_cell(line, system, run.about.get("repeat", 1)) for system in columns]
         place = f"{line.rtt_ms:g} ms"
         if len({found.server for found in lines(run)}) > 1:
             place += f", {line.server}"
@@ -99,9 +99,10 @@ def table(run: Run) -> list[list[str]]:
     return rows
 
 
-def _cell(line: Line, system: str) -> str:
+def _cell(line: Line, system: str, repeat: int) -> str:
     if system in line.medians:
-        mark = " (1)" if line.counts[system] == 1 and max(line.counts.values()) > 1 else ""
+        count = line.counts[system]
+        mark = f" ({count})" if count < repeat else ""
         return f"{_number(line.medians[system])} {line.unit}{mark}"
     return "failed" if system in line.failed else "–"
 
@@ -157,15 +158,23 @@ def _processor_time(run: Run) -> list[str]:
 def _about(about: dict[str, Any]) -> str:
     machine = about.get("machine", {})
     versions = "; ".join(f"{name}: {text}" for name, text in about.get("versions", {}).items())
-    scale = about.get("scale", 1.0)
+    scales = about.get("scales", [about.get("scale", 1.0)])
     return (
         f"Measured on {about.get('date', '?')}: {machine.get('system')}, Linux "
         f"{machine.get('kernel')}, {machine.get('cpus')} processors ({machine.get('processor')}), "
         f"{machine.get('memory_gib')} GiB, Python {machine.get('python')}; {about.get('server')} "
         f"on loopback; medians of {about.get('repeat')}"
-        f"{', of one where the cell says (1)' if about.get('repeat', 1) > 1 else ''}"
-        f"{'' if scale == 1 else f'; SCALE {scale:g} of the full one'}.\nVersions: {versions}."
+        f"{', of fewer where the cell says (1) or (2)' if about.get('repeat', 1) > 1 else ''}"
+        f"{_scale_note(scales)}.\nVersions: {versions}."
     )
+
+
+def _scale_note(scales: list[float]) -> str:
+    if scales == [1.0]:
+        return ""
+    if len(scales) == 1:
+        return f"; at {scales[0]:g} of the full scale"
+    return "; some rows at a smaller scale: their names say how many files"
 
 
 def insert(path: Path, text: str) -> None:
@@ -199,10 +208,11 @@ def plot(run: Run, target: Path) -> str:
     figure, axes = plt.subplots(figsize=(10, (0.22 * len(rtts) + 0.16) * len(measures) + 1.4))
     height = 0.8 / len(rtts)
     for number, rtt_ms in enumerate(rtts):
-        places, ratios = [], []
+        places: list[float] = []
+        ratios: list[float] = []
         shift = (number - (len(rtts) - 1) / 2) * height
         for line in shown:
-            if line.rtt_ms == rtt_ms:
+            if line.rtt_ms == rtt_ms and line.ratio is not None:
                 places.append(measures.index(line.measure) + shift)
                 ratios.append(line.ratio)
         bars = axes.barh(places, ratios, height, label=f"{rtt_ms:g} ms round trip")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rows import ROWS
+
 PYFTPDRIVE, RCLONE, CURL, LOCAL = "pyftpdrive", "rclone", "curl", "local"
 
 
@@ -90,7 +92,7 @@ class Line:
 
 
 def lines(run: Run) -> list[Line]:
-    """One line for each round trip, row and measure, in the order of the run."""
+    """One line for each round trip, row and measure, in the order of `ROWS`."""
     keys = dict.fromkeys(
         (f.server, f.rtt_ms, f.row, f.measure, f.unit, f.higher_is_better) for f in run.figures
     )
@@ -104,7 +106,11 @@ def lines(run: Run) -> list[Line]:
     )
     found = [_line(run, *key) for key in keys]
     servers = list(dict.fromkeys(line.server for line in found))
-    return sorted(found, key=lambda line: (servers.index(line.server), line.rtt_ms))
+    order = list(ROWS)
+    return sorted(
+        found,
+        key=lambda line: (servers.index(line.server), line.rtt_ms, order.index(line.row)),
+    )
 
 
 def _line(
@@ -169,7 +175,10 @@ def merge(runs: list[Run]) -> Run:
         whole.figures = [*filter(is_old, whole.figures), *run.figures]
         whole.failures = [*filter(is_old, whole.failures), *run.failures]
         whole.costs = [*filter(is_old, whole.costs), *run.costs]
-        whole.about |= run.about
+        scales = {*whole.about.get("scales", [whole.about.get("scale", 1.0)])}
+        scales |= {*run.about.get("scales", [run.about.get("scale", 1.0)])}
+        versions = {**whole.about.get("versions", {}), **run.about.get("versions", {})}
+        whole.about |= {**run.about, "scales": sorted(scales), "versions": versions}
     return whole
 
 
@@ -202,10 +211,10 @@ def _processor() -> str:
 
 
 def first_line(command: list[str]) -> str:
-    """The first line that *command* prints; '' when it can't run."""
+    """The first line that *command* prints; '' when it fails."""
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    text = shown.stdout.strip() or shown.stderr.strip()
-    return text.splitlines()[0] if text else ""
+    text = shown.stdout.strip()
+    return text.splitlines()[0] if text and shown.returncode == 0 else ""

@@ -248,8 +248,14 @@ def versions(systems: list[str]) -> dict[str, str]:
     commit = first_line(["git", "-C", str(root), "describe", "--always", "--dirty"])
     commands = {"curl": ["curl", "--version"], RCLONE: ["rclone", "--version"]}
     commands[TUNED] = commands[RCLONE]
-    known = {name: first_line(command) for name, command in commands.items() if name in systems}
-    return {**known, PYFTPDRIVE: f"{ours} ({commit})"} if PYFTPDRIVE in systems else known
+    known = {
+        name: " ".join(first_line(command).split()[:2])
+        for name, command in commands.items()
+        if name in systems
+    }
+    if PYFTPDRIVE in systems:
+        known[PYFTPDRIVE] = f"{ours} ({commit})" if commit else ours
+    return known
 
 
 def is_mounted(path: Path) -> bool:
