@@ -132,8 +132,10 @@ class ControlServer:
         if listener is None:
             return
         try:
-            Client(str(listener.address), authkey=self._key).close()  # wakes accept
-        except (OSError, EOFError, AuthenticationError) as error:
+            # Wakes accept. Without the key: the thread may have ended by itself, and then nobody
+            # would answer the challenge.
+            Client(str(listener.address)).close()
+        except OSError as error:
             log.debug("waking the control thread: %s", error)
         self._thread.join(timeout=5.0)
         listener.close()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +89,16 @@ def test_a_long_runtime_directory_works(tmp_path: Path) -> None:
     finally:
         found.stop()
     assert not Path(record.address).parent.exists() or Path(record.address).parent == deep
+
+
+def test_it_stops_at_once_whatever_it_was_doing(tmp_path: Path) -> None:
+    for number in range(30):
+        found = channel.ControlServer(
+            tmp_path / f"run{number}", lambda _request: {"ok": 1}, drive="/d", server="s"
+        )
+        found.start()
+        (record,) = channel.mounts(tmp_path / f"run{number}")
+        channel.request(record, {})
+        began = time.monotonic()
+        found.stop()
+        assert time.monotonic() - began < 3
