@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from enum import IntEnum, unique
 from importlib import metadata
@@ -41,6 +45,7 @@ NOTICE = (
     "https://github.com/winfsp/winfsp"
 )
 BACKGROUND_S = 60.0
+LAST_WORDS_S = 10.0  # between a mount's report and the end of its announcement
 BACKGROUND_VARIABLE = "PYFTPDRIVE_BACKGROUND"
 PASSWORD_VARIABLE = "PYFTPDRIVE_PASSWORD"  # noqa: S105  # a name
 
@@ -92,7 +97,8 @@ def _flag(option: Option) -> Callable[[Callable[..., None]], Callable[..., None]
     prog_name="pyftpdrive",
     message=f"%(prog)s %(version)s\n{NOTICE}",
 )
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="Show where an internal error happened.")
+def cli(debug: bool) -> None:  # noqa: FBT001  # main looks for it
     """Mount an FTP server as a drive, for every program."""
 
 
@@ -129,14 +135,13 @@ def mount(
         if value is not None:
             section, key = name.split("__")
             flags[section, key] = value
-    password = _asked_password(flags, password_prompt)
-    if password is not None:
-        flags["ftp", "password"] = password.reveal()
     config = configuration.load(config_file, os.environ, flags)
     if sys.platform != "win32":
         drive = check_mount_point(config.mount.drive)
         flags["mount", "drive"] = drive
-    if not config.ftp.password and config.ftp.username:
+    if password_prompt:
+        flags["ftp", "password"] = _asked_password(config).reveal()
+    elif not config.ftp.password and config.ftp.username:
         found = passwords.from_keyring(config.ftp.username, config.ftp.host, config.ftp.port)
         found = found or passwords.ask(config.ftp.username, config.ftp.host)
         if found is not None:
@@ -148,11 +153,8 @@ def mount(
         _mount(config)
 
 
-def _asked_password(flags: dict[tuple[str, str], object], prompt: bool) -> Secret | None:  # noqa: FBT001
-    if not prompt:
-        return None
-    user, host = flags.get(("ftp", "username"), ""), flags.get(("ftp", "host"), "")
-    password = passwords.ask(str(user), str(host))
+def _asked_password(config: Config) -> Secret:
+    password = passwords.ask(config.ftp.username, config.ftp.host)
     if password is None:
         fail(Exit.USAGE, f"--password-prompt needs a terminal. Without one: {PASSWORD_VARIABLE}")
     return password
@@ -171,9 +173,10 @@ def _mount(config: Config) -> None:
     if warning:
         click.echo(f"pyftpdrive: {warning}", err=True)
     session = MountSession(config)
+    end = _End()
     control = channel.ControlServer(
         configuration.runtime_directory(),
-        lambda request: _serve(session, request),
+        lambda request: _serve(session, end, request),
         drive=config.mount.drive,
         server=session.server,
     )
@@ -191,11 +194,11 @@ def _mount(config: Config) -> None:
         _let_go_of_the_terminal()
     session.wait()
     report = session.stop()
+    end.tell(report.pending)
     control.stop()
     for path in report.open_files:
         click.echo(f"pyftpdrive: {path} was still open; what was written to it is kept", err=True)
-    for path in report.pending:
-        click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
+    _print_pending(report.pending)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -211,14 +214,42 @@ def _let_go_of_the_terminal() -> None:
     os.close(nowhere)
 
 
-def _serve(session: Any, request: dict[str, Any]) -> dict[str, Any]:
+def _print_pending(paths: list[str]) -> None:
+    for path in paths:
+        logging.getLogger(__name__).info("not on the server yet: %s", path)
+        click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
+
+
+class _End:
+    """What a mount left behind, for the commands that wait for its end."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._pending: list[str] = []
+
+    def tell(self, pending: list[str]) -> None:
+        """The drive is unmounted; *pending* isn't on the server."""
+        self._pending = pending
+        self._told.set()
+
+    def wait(self) -> dict[str, Any]:
+        """Block until then."""
+        self._told.wait()
+        return {"pending": self._pending}
+
+
+def _serve(session: Any, end: _End, request: dict[str, Any]) -> dict[str, Any]:
     """Answer one request of the control channel."""
     if request.get("do") == "status":
         return {**session.status(), "pid": os.getpid()}
     if request.get("do") == "unmount":
         opened = session.status()["open_files"]
         session.request_stop()
-        return {"stopping": True, "open_files": opened}
+        return {
+            "stopping": True,
+            "open_files": opened,
+            **(end.wait() if request.get("wait") else {}),
+        }
     return {"error": "unknown request"}
 
 
@@ -236,10 +267,17 @@ def _mount_in_background(config: Config) -> None:
         stderr=subprocess.PIPE,
         env=environment,
         start_new_session=True,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # the name of a directory may be anything
     )
     assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018  # PIPE
-    line = child.stdout.readline()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        line = child.stdout.readline()
+    except KeyboardInterrupt:  # the child has a session of its own: Ctrl+C did not reach it
+        child.terminate()
+        child.wait(BACKGROUND_S)
+        raise
     if line.startswith("mounted "):
         click.echo(line.rstrip())
         os._exit(int(Exit.OK))  # the pipes must not be waited for: the child lives on
@@ -318,27 +356,38 @@ def unmount(drive: str | None, everything: bool) -> None:  # noqa: FBT001
     if not wanted and not everything:
         known = ", ".join(record.drive for record in running) or "none"
         fail(Exit.NOT_MOUNTED, f"{drive} is not a drive of ours. Mounted: {known}")
-    for record in wanted:
-        try:
-            answer = channel.request(record, {"do": "unmount"})
-        except channel.ChannelError as error:
-            fail(Exit.INTERNAL, f"{error}. It can be freed by: fusermount3 -uz {record.drive}")
-        for path in answer.get("open_files", []):
+    codes = [_unmount(record) for record in wanted]
+    raise SystemExit(int(max(codes, default=Exit.OK)))
+
+
+def _unmount(record: channel.MountRecord) -> Exit:
+    """End one drive; tell what it left behind."""
+    try:
+        for path in channel.request(record, {"do": "status"}).get("open_files", []):
             click.echo(f"pyftpdrive: {path} is still open", err=True)
-        _await_end(record)
-        click.echo(f"unmounted {record.server} from {record.drive}")
-
-
-def _await_end(record: channel.MountRecord) -> None:
-    """Wait until the mount's process took its announcement back."""
+        end = channel.request(record, {"do": "unmount", "wait": True}, patience_s=None)
+    except channel.ChannelError as error:
+        freed = f"fusermount3 -uz {shlex.quote(record.drive)}"
+        click.echo(f"pyftpdrive: {error}. It can be freed by: {freed}", err=True)
+        return Exit.INTERNAL
     directory = configuration.runtime_directory()
-    while any(other.id == record.id for other in channel.mounts(directory)):
+    until = time.monotonic() + LAST_WORDS_S
+    while time.monotonic() < until:
+        if all(other.id != record.id for other in channel.mounts(directory)):
+            break
         time.sleep(0.05)  # another process ends: there is nothing to wait on
+    pending = end.get("pending", [])
+    _print_pending(pending)
+    click.echo(f"unmounted {record.server} from {record.drive}")
+    return Exit.UPLOADS_LEFT if pending else Exit.OK
 
 
 def _same_drive(one: str, other: str) -> bool:
-    if one == other or one.rstrip(":").upper() == other.rstrip(":").upper():
-        return True
+    letters = one.rstrip(":\\").upper(), other.rstrip(":\\").upper()
+    if (
+        len(letters[0]) == 1 and letters[0].isalpha()
+    ):  # 'z' and 'Z:' are one; /mnt/a, /mnt/A are two
+        return letters[0] == letters[1]
     return Path(one).resolve() == Path(other).expanduser().resolve()
 
 
@@ -416,6 +465,9 @@ def _advice(error: PyftpdriveError) -> str:
 
 def main() -> None:
     """Entry point: every failure is one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the name of a directory may be anything
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         cli(standalone_mode=False)
     except ConfigError as error:
@@ -429,10 +481,15 @@ def main() -> None:
         raise SystemExit(int(Exit.USAGE)) from None
     except click.ClickException as error:
         fail(Exit.USAGE, f"{error.format_message()} See: pyftpdrive --help")
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, EOFError):  # EOFError: Ctrl+D at a prompt
         fail(Exit.INTERNAL, "interrupted")
     except OSError as error:
         fail(Exit.INTERNAL, f"{error.strerror or error}: {error.filename or ''}")
     except Exception as error:
-        logging.getLogger(__name__).exception("unexpected")
-        fail(Exit.INTERNAL, f"internal error: {type(error).__name__}: {error}. It is in the log")
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        where = "Again with: pyftpdrive --debug …"
+        if logging.getLogger("pyftpdrive").handlers:  # set up: else it would go to the terminal
+            logging.getLogger(__name__).exception("unexpected")
+            where = "It is in the log"
+        fail(Exit.INTERNAL, f"internal error: {type(error).__name__}: {error}. {where}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import stat
 import sys
 import tomllib
@@ -21,13 +22,18 @@ import platformdirs
 
 from pyftpdrive.base.errors import ConfigError
 from pyftpdrive.base.secret import Secret
-from pyftpdrive.options import OPTIONS, SECTION_HELP, Option, ValueType, find
+from pyftpdrive.options import ALIASES, OPTIONS, SECTION_HELP, Option, ValueType, find
 
 Value = str | int | float | bool | Secret
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _SCHEMES = {"ftp": "none", "ftpes": "explicit", "ftps": "implicit"}
+_PATHS = {("ftp", "tls_ca_file"), ("cache", "directory"), ("upload", "directory")}
+_PATHS |= {("logging", "file")}  # '~' means the home directory; [mount] drive is checked elsewhere
+
+FILE_BYTES_MAX = 1 << 20
+SHOWN_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,7 @@ class _Gathered:
         try:
             self.values[option.section, option.key] = _convert(option, raw)
         except ValueError as error:
-            shown = "the value" if option.type is ValueType.SECRET else repr(raw)
+            shown = "the value" if option.type is ValueType.SECRET else _shown(raw)
             detail = f" ({error})" if str(error) else ""
             self.problems.append(
                 f"{where}: {option.name}: {shown} is not {option.expectation()}{detail}"
@@ -145,7 +151,7 @@ def load(
     if file is not None:
         _read_file(file, gathered)
     for option in OPTIONS:
-        for variable in reversed(option.variables):
+        for variable in reversed((*option.variables, *_alias_variables(option))):
             if variable in environ:
                 gathered.take(option, environ[variable], f"environment variable {variable}")
     for (section, key), raw in flags.items():
@@ -158,10 +164,20 @@ def load(
     return _compose(gathered.values)
 
 
+def _alias_variables(option: Option) -> list[str]:
+    """Environment variables of the specification's keys that are called otherwise here."""
+    here = (option.section, option.key)
+    return [f"PYFTPDRIVE_{s}_{k}".upper() for (s, k), target in ALIASES.items() if target == here]
+
+
 def _compose(values: Mapping[tuple[str, str], Value]) -> Config:
+    def final(name: tuple[str, str]) -> Value:
+        value = values[name]
+        return os.path.expanduser(value) if name in _PATHS and isinstance(value, str) else value
+
     def section(name: str) -> dict[str, Value]:
         return {
-            option.key: values[name, option.key] for option in OPTIONS if option.section == name
+            option.key: final((name, option.key)) for option in OPTIONS if option.section == name
         }
 
     return Config(
@@ -234,9 +250,18 @@ def _truth(raw: object) -> bool:
     return word in _TRUE
 
 
+def _shown(raw: object) -> str:
+    """A wrong value for a message: short, whatever it is."""
+    try:
+        text = repr(raw)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "the value"
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
+
+
 def _number(raw: object, *, whole: bool) -> float:
     text = "" if isinstance(raw, bool) else str(raw)
-    if not re.fullmatch(r"\s*[-+]?\d+(\.\d*)?\s*", text):
+    if not re.fullmatch(r"\s*[-+]?[0-9]{1,18}(\.[0-9]{0,18})?\s*", text):
         raise ValueError
     number = float(text)
     if whole and number != int(number):
@@ -257,28 +282,29 @@ def _in_limits(option: Option, number: float) -> float:
 
 def _read_file(file: Path, gathered: _Gathered) -> None:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        with file.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            raw = stream.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         gathered.problems.append(f"{file}: can't be read: {error.strerror or error}")
         return
+    if len(raw) > FILE_BYTES_MAX:
+        gathered.problems.append(f"{file}: is larger than 1 MiB: not a configuration")
+        return
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         gathered.problems.append(f"{file}: is not text in UTF-8")
         return
-    before = len(gathered.problems)
     if file.suffix.lower() == ".toml":
         _read_toml(file, text, gathered)
     else:
         _read_ini(file, text, gathered)
-    password = gathered.values.get(("ftp", "password"))
-    if password and len(gathered.problems) == before:
-        _check_private(file, gathered)
-
-
-def _check_private(file: Path, gathered: _Gathered) -> None:
-    mode = file.stat().st_mode
-    if sys.platform != "win32" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+    others = mode & (stat.S_IRWXG | stat.S_IRWXO)
+    if sys.platform != "win32" and others and gathered.values.get(("ftp", "password")):
         gathered.problems.append(
-            f"{file}: holds a password and others can read it: chmod 600 {file}, or use the keyring"
+            f"{file}: holds a password and others can read it: "
+            f"chmod 600 {shlex.quote(str(file))}, or use the keyring"
         )
 
 
@@ -286,20 +312,25 @@ def _read_ini(file: Path, text: str, gathered: _Gathered) -> None:
     """Plain INI: [section], key = value. '%' and '#' inside a value mean themselves."""
     section = ""
     seen: dict[tuple[str, str], int] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
+    # Not splitlines: it breaks lines at characters that a password may hold.
+    for number, raw in enumerate(text.split("\n"), start=1):
         line, where = raw.strip(), f"{file}:{number}"
         if not line or line[0] in "#;":
             continue
         if line.startswith("["):
-            section = line[1:].partition("]")[0].strip().lower()
-            if section not in SECTION_HELP:
+            name, closed, rest = line[1:].partition("]")
+            section = name.strip().lower()
+            if not closed or (rest.strip() and rest.strip()[0] not in "#;"):
+                gathered.problems.append(f"{where}: write a section alone in its line: [ftp]")
+            elif section not in SECTION_HELP:
                 gathered.problems.append(
                     f"{where}: unknown section [{section}]" + _meant(section, list(SECTION_HELP))
                 )
             continue
         key, separator, value = line.partition("=")
         if not separator:
-            gathered.problems.append(f"{where}: {line[:40]!r} is not 'key = value'")
+            # The line isn't shown: it may be 'password: …'.
+            gathered.problems.append(f"{where}: there is no '=' in it: write 'key = value'")
             continue
         _take_key(gathered, seen, section, key.strip().lower(), value.strip(), where)
 
@@ -307,7 +338,10 @@ def _read_ini(file: Path, text: str, gathered: _Gathered) -> None:
 def _read_toml(file: Path, text: str, gathered: _Gathered) -> None:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        gathered.problems.append(f"{file}: not TOML: too many brackets inside each other")
+        return
+    except ValueError as error:  # also a number of more digits than Python reads
         found = re.search(r"line (\d+)", str(error))
         where = f"{file}:{found[1]}" if found else str(file)
         gathered.problems.append(f"{where}: not TOML: {error}")
@@ -381,20 +415,21 @@ def from_url(url: str) -> dict[tuple[str, str], object]:
     Raises:
         ConfigError: not such an address, or one with a password in it.
     """
+    _refuse_password(url)
+    refusal = (
+        f"{_without_user(url)!r} is not an address like ftp://user@host:port/directory "
+        "(ftp, ftps or ftpes; port 1 to 65535; IPv6 in brackets)"
+    )
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
-    except ValueError as error:
-        raise ConfigError([f"{url!r} is not an address: {error}"]) from error
-    if parts.scheme.lower() not in _SCHEMES or not host:
-        raise ConfigError([f"{url!r} is not an address like ftp://user@host:port/directory"])
-    if parts.password is not None:
+    except ValueError:  # its text may repeat a part of a password
+        raise ConfigError([refusal]) from None
+    if not host or parts.scheme.lower() not in _SCHEMES or port == 0 or not url.isprintable():
+        raise ConfigError([refusal])
+    if parts.query or parts.fragment:
         raise ConfigError(
-            [
-                "a password in the address can be seen by every user of this machine: "
-                "leave it out and use the keyring (pyftpdrive password set), PYFTPDRIVE_PASSWORD, "
-                "a config file or the prompt"
-            ]
+            [f"{_without_user(url)!r}: write '?' as %3F and '#' as %23 in an address"]
         )
     implicit = parts.scheme.lower() == "ftps"
     flags: dict[tuple[str, str], object] = {
@@ -409,6 +444,24 @@ def from_url(url: str) -> dict[tuple[str, str], object]:
         # RFC 1738 3.2.2: relative to where the login lands; %2F begins an absolute path.
         flags["ftp", "root"] = unquote(parts.path[1:])
     return flags
+
+
+def _without_user(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
+def _refuse_password(url: str) -> None:
+    """Looked for by hand: a broken address may hold one, too, and must not be repeated."""
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if ":" in user:
+        raise ConfigError(
+            [
+                "a password in the address can be seen by every user of this machine: "
+                "leave it out and use the keyring (pyftpdrive password set), PYFTPDRIVE_PASSWORD, "
+                "a config file or the prompt"
+            ]
+        )
 
 
 # -- places ------------------------------------------------------------------------------------

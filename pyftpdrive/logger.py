@@ -22,7 +22,9 @@ class _Redacting(logging.Formatter):
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__(FORMAT)
-        self._secrets = [secret for secret in secrets if len(secret) >= 3]
+        # As it is and as repr writes it; of one or two characters, half the log would be masked.
+        forms = {form for text in secrets if len(text) >= 3 for form in (text, repr(text)[1:-1])}
+        self._secrets = sorted(forms, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """One entry; a traceback keeps its lines, indented."""
@@ -39,6 +41,8 @@ class _PrivateRotating(logging.handlers.RotatingFileHandler):
 
     def _open(self) -> object:  # type: ignore[override]  # the base class names TextIOWrapper
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if sys.platform != "win32" and os.fstat(descriptor).st_uid == os.getuid():
+            os.fchmod(descriptor, 0o600)  # it may be older than this rule
         return open(
             descriptor, "a", encoding="utf-8", errors="backslashreplace"
         )  # closed by logging

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from pathlib import Path
 
 from pyftpdrive.base.errors import MountError, MountProblem
@@ -16,6 +17,7 @@ def check_mount_point(drive: str) -> str:
         MountError: missing, not a directory, not empty, busy or stale; says what to do.
     """
     path = Path(drive).expanduser()
+    quoted = shlex.quote(str(path))  # for commands that people copy
 
     def unfit(what: str) -> MountError:
         return MountError(MountProblem.MOUNT_POINT, what)
@@ -23,18 +25,19 @@ def check_mount_point(drive: str) -> str:
     try:
         found = path.stat()
     except FileNotFoundError as error:
-        raise unfit(f"{path} does not exist. Make it: mkdir -p {path}") from error
+        raise unfit(f"{path} does not exist. Make it: mkdir -p {quoted}") from error
     except OSError as error:
         if error.errno == errno.ENOTCONN:
             raise unfit(
-                f"{path} is what a mount that crashed left behind. Free it: fusermount3 -uz {path}"
+                f"{path} is what a mount that crashed left behind. "
+                f"Free it: fusermount3 -uz {quoted}"
             ) from error
         raise unfit(f"{path} can't be used: {error.strerror}") from error
     if not os.path.isdir(path):  # stat was done
         raise unfit(f"{path} is a file. Give an empty directory")
     path = path.resolve()
     if os.path.ismount(path) or found.st_dev != path.parent.stat().st_dev:
-        raise unfit(f"{path} is mounted already. Unmount it: pyftpdrive unmount --drive {path}")
+        raise unfit(f"{path} is mounted already. Unmount it: pyftpdrive unmount --drive {quoted}")
     try:
         filled = any(path.iterdir())
     except PermissionError as error:

@@ -6,6 +6,8 @@ are all made from this table.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, unique
 
@@ -344,22 +346,38 @@ def find(section: str, key: str) -> Option | None:
     return next((o for o in OPTIONS if o.section == section and o.key == key), None)
 
 
+def _ini_value(option: Option) -> str:
+    value = option.default
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _toml_value(option: Option) -> str:
+    # Defaults hold no quote, backslash or control character: JSON's quoting is TOML's.
+    return json.dumps(option.default)
+
+
 def example_ini() -> str:
     """The text of `config.example.ini`: every option with its default."""
+    return _example("ini", _ini_value)
+
+
+def example_toml() -> str:
+    """The text of `config.example.toml`: the same in TOML."""
+    return _example("toml", _toml_value)
+
+
+def _example(suffix: str, written: Callable[[Option], str]) -> str:
     lines = [
         "# Every option of pyftpdrive with its default. Copy it, keep what you change:",
-        "#   pyftpdrive mount --config config.ini",
+        f"#   pyftpdrive mount --config config.{suffix}",
         "# Precedence: flag > environment (PYFTPDRIVE_SECTION_KEY) > this file > default.",
     ]
     for section, title in SECTION_HELP.items():
         lines += ["", f"# {title}", f"[{section}]"]
         for option in OPTIONS:
-            if option.section != section:
-                continue
-            value = option.default
-            shown = str(value).lower() if isinstance(value, bool) else f"{value}"
-            lines += [
-                f"# {option.help} ({option.expectation()})",
-                f"{option.key} = {shown}".rstrip(),
-            ]
+            if option.section == section:
+                lines += [
+                    f"# {option.help} ({option.expectation()})",
+                    f"{option.key} = {written(option)}".rstrip(),
+                ]
     return "\n".join(lines) + "\n"

@@ -346,12 +346,16 @@ class FuseHost:
             process.send_signal(signal.SIGINT if by == "ctrl-c" else signal.SIGTERM)
         code = process.wait(UNMOUNT_S)
         self._process = None
-        said += self._said()
+        own = self._said()
+        said += own
         if "Traceback" in said:
             raise HostFailure(f"unmounting shows a traceback: {said}")
         if self._is_mounted():
             raise HostFailure("still mounted after unmount")
-        left = _marked(said, " is not on the server yet; mount again to send it")
+        unsent = " is not on the server yet; mount again to send it"
+        left = _marked(own, unsent)
+        if by == "command" and _marked(said, unsent) != left * 2:
+            raise HostFailure(f"the command and the drive don't name the same files: {said}")
         if code != (UPLOADS_LEFT if left else 0):
             raise HostFailure(f"the drive ended with code {code}: {said}")
         opened = _marked(said, " was still open; what was written to it is kept")
@@ -367,7 +371,7 @@ class FuseHost:
             timeout=UNMOUNT_S,
             check=False,
         )
-        if done.returncode:
+        if done.returncode not in (0, UPLOADS_LEFT):
             raise HostFailure(f"unmount failed: {done.stderr}")
         return done.stderr
 

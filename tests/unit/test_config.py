@@ -9,7 +9,7 @@ import pytest
 from pyftpdrive import config
 from pyftpdrive.base.errors import ConfigError
 from pyftpdrive.base.secret import Secret
-from pyftpdrive.options import OPTIONS, ValueType, example_ini
+from pyftpdrive.options import OPTIONS, ValueType, example_ini, example_toml
 
 NEEDED = {("ftp", "host"): "h", ("mount", "drive"): "/d"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +115,58 @@ def test_problems_of_toml_have_their_lines(tmp_path: Path) -> None:
     assert problems[1].startswith(f"{file}:5: [mount] has no 'drvie': did you mean 'drive'")
 
 
+def test_a_line_without_equals_sign_is_not_repeated(tmp_path: Path) -> None:
+    (problem,) = _problems(_file(tmp_path, "[ftp]\npassword: hunter2\n"), {}, NEEDED)
+
+    assert problem.startswith(f"{tmp_path / 'c.ini'}:2: ")
+    assert "hunter2" not in problem
+
+
+def test_a_section_that_is_not_closed_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = _problems(_file(tmp_path, "[ftp\nport = 7\n"), {}, NEEDED)
+
+    assert ":1: " in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.ini", "[ftp]\nport = " + "1" * 400 + "\n"),
+        ("c.toml", "[ftp]\nport = " + "1" * 5000 + "\n"),
+        ("c.toml", "[ftp]\nport = 0x" + "f" * 9000 + "\n"),
+        ("c.toml", "a = " + "[" * 5000 + "\n"),
+        ("c.ini", "#" * (config.FILE_BYTES_MAX + 1)),
+    ],
+    ids=["digits", "toml-digits", "toml-hexadecimal", "toml-brackets", "size"],
+)
+def test_absurd_files_are_one_short_problem(tmp_path: Path, name: str, text: str) -> None:
+    (problem,) = _problems(_file(tmp_path, text, name), {}, NEEDED)
+
+    assert len(problem) < 300 + len(str(tmp_path))
+
+
+def test_a_readable_password_is_told_beside_other_problems(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[ftp]\nport = x\npassword = hunter2\n")
+    file.chmod(0o640)
+
+    problems = _problems(file, {}, NEEDED)
+
+    assert len(problems) == 2
+    assert "chmod 600" in problems[1]
+
+
+def test_the_specifications_key_has_its_variable() -> None:
+    found = config.load(None, {"PYFTPDRIVE_MOUNT_DRIVE_LETTER": "Z"}, {("ftp", "host"): "h"})
+
+    assert found.mount.drive == "Z"
+
+
+def test_a_tilde_is_the_home_directory(isolated_home: Path) -> None:
+    found = config.load(None, {"PYFTPDRIVE_CACHE_DIRECTORY": "~/c"}, NEEDED)
+
+    assert config.cache_directory(found) == isolated_home / "c"
+
+
 def test_broken_toml_names_the_line(tmp_path: Path) -> None:
     file = _file(tmp_path, "[ftp]\nhost = \n", "c.toml")
 
@@ -193,22 +245,45 @@ def test_addresses_are_understood(url: str, expected: dict) -> None:
     assert config.from_url(url) == expected
 
 
-@pytest.mark.parametrize("url", ["http://h", "ftp://", "ftp://h:99999", "h:21", "ftp://[::1"])
+@pytest.mark.parametrize(
+    "url", ["http://h", "ftp://", "ftp://h:99999", "h:21", "ftp://[::1", "ftp://h:0"]
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         config.from_url(url)
 
 
-def test_a_password_in_an_address_is_refused_without_repeating_it() -> None:
+@pytest.mark.parametrize("mark", ["#", "?"])
+def test_what_would_be_cut_off_an_address_is_refused(mark: str) -> None:
+    with pytest.raises(ConfigError, match="%23"):
+        config.from_url(f"ftp://h/a{mark}b")
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://anna:hunter2@h", "ftp://anna:hunter2@h:99999", "ftp://anna:hunter2@[::1"]
+)
+def test_a_password_in_an_address_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.from_url("ftp://anna:hunter2@h")
+        config.from_url(url)
 
     assert "hunter2" not in str(caught.value)
     assert "keyring" in str(caught.value)
 
 
-def test_the_example_file_is_made_from_the_table_and_loads(tmp_path: Path) -> None:
-    committed = (ROOT / "config.example.ini").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "url", ["http://anna:hunter2@h", "ftp://anna:pa#hunter2@h", "ftp://anna:hunter2/x@h"]
+)
+def test_a_broken_address_does_not_show_its_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.from_url(url)
 
-    assert committed == example_ini()
-    assert config.load(_file(tmp_path, committed), {}, NEEDED).ftp.port == 21
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "made"), [("ini", example_ini), ("toml", example_toml)])
+def test_the_example_files_are_made_from_the_table_and_load(tmp_path: Path, name, made) -> None:
+    committed = (ROOT / f"config.example.{name}").read_text(encoding="utf-8")
+
+    assert committed == made()
+    found = config.load(_file(tmp_path, committed, f"c.{name}"), {}, NEEDED)
+    assert found == config.load(None, {}, NEEDED)

@@ -31,6 +31,16 @@ def test_only_the_owner_can_read_it(log: Path) -> None:
     assert "hello" in log.read_text()
 
 
+def test_an_older_file_becomes_private(tmp_path: Path, log: Path) -> None:
+    old = tmp_path / "old.log"
+    old.write_text("")
+    old.chmod(0o644)
+
+    logger.set_up(level="INFO", file=old, console=False, secrets=[])
+
+    assert old.stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("text", ["> PASS hunter2", "> PASS other", "word hunter2 in a text"])
 def test_passwords_are_masked(log: Path, text: str) -> None:
     logging.getLogger("pyftpdrive.x").info("%s", text)
