@@ -138,9 +138,15 @@ class _Gathered:
 
 
 def load(
-    file: Path | None, environ: Mapping[str, str], flags: Mapping[tuple[str, str], object]
+    file: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[tuple[str, str], object],
+    *,
+    drive_needed: bool = True,
 ) -> Config:
     """The configuration from all its sources. *flags* maps (section, key) to a value.
+
+    *drive_needed* False: for commands that use the server without mounting it.
 
     Raises:
         ConfigError: with every problem that was found.
@@ -158,7 +164,7 @@ def load(
         known = find(section, key)
         if known is not None and raw is not None:
             gathered.take(known, raw, known.flag_name.split("/")[0] or "command line")
-    _check_together(gathered)
+    _check_together(gathered, drive_needed=drive_needed)
     if gathered.problems:
         raise ConfigError(gathered.problems)
     return _compose(gathered.values)
@@ -190,13 +196,13 @@ def _compose(values: Mapping[tuple[str, str], Value]) -> Config:
     )
 
 
-def _check_together(gathered: _Gathered) -> None:
+def _check_together(gathered: _Gathered, *, drive_needed: bool) -> None:
     values = gathered.values
     if not values["ftp", "host"]:
         gathered.problems.append(
             "no server: give --host NAME, an ftp:// address, or host under [ftp] in a config file"
         )
-    if not values["mount", "drive"]:
+    if drive_needed and not values["mount", "drive"]:
         gathered.problems.append("no drive: give --drive with a drive letter or an empty directory")
     encoding = values["ftp", "encoding"]
     try:

@@ -11,6 +11,7 @@ from pyftpdrive.base.secret import Secret
 log = logging.getLogger(__name__)
 
 SERVICE = "pyftpdrive"
+VARIABLE = "PYFTPDRIVE_PASSWORD"
 
 
 class KeyringUnusable(Exception):  # a condition

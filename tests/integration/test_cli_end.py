@@ -127,7 +127,7 @@ def test_an_internal_error_shows_its_place_only_when_asked(tmp_path: Path, *, de
     script = (
         "import sys\nfrom pyftpdrive import cli\n"
         "def broken(directory): raise RuntimeError('boom')\n"
-        "cli.channel.mounts = broken\ncli.main()"
+        "from pyftpdrive.control import channel\nchannel.mounts = broken\ncli.main()"
     )
 
     done = subprocess.run(

@@ -1,0 +1,108 @@
+"""What commands share: exit codes, the flags of the option table, how they fail."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from enum import IntEnum, unique
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from pyftpdrive import config as configuration
+from pyftpdrive import passwords
+from pyftpdrive.config import Config
+from pyftpdrive.options import OPTIONS, Option, ValueType
+
+
+@unique
+class Exit(IntEnum):
+    """How the program ends."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    LOGIN = 4
+    MOUNT_POINT = 5
+    NOT_MOUNTED = 6
+    UPLOADS_LEFT = 7
+    HOST_MISSING = 8
+    TLS = 9
+    NOT_FTP = 10
+
+
+def fail(code: Exit, *lines: str) -> NoReturn:
+    """One line an error on standard error, then the end."""
+    for line in lines:
+        click.echo(f"pyftpdrive: {line}", err=True)
+    raise SystemExit(int(code))
+
+
+def config_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Put every option of the table on a command."""
+    for option in reversed(OPTIONS):
+        if option.flag_name:
+            command = _flag(option)(command)
+    return command
+
+
+def _flag(option: Option) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name = f"{option.section}__{option.key}"
+    if option.type is ValueType.TRUTH:
+        return click.option(option.flag_name, name, default=None, help=option.help)
+    metavar = "|".join(option.choices) if option.choices else option.type.name
+    shown = f"{option.help} [default: {option.default}]" if option.default != "" else option.help
+    return click.option(option.flag_name, name, default=None, metavar=metavar, help=shown)
+
+
+def load_config(
+    url: str | None,
+    config_file: Path | None,
+    options: dict[str, object],
+    *,
+    ask: bool,
+    prepare: Callable[[Config], Config] | None = None,
+) -> Config:
+    """The configuration of a command that takes `config_flags`, with the password.
+
+    *options* are the flags as `config_flags` named them; *ask*: for the password, in any case.
+    *prepare* refuses or completes what was configured, before anybody is asked for a password; a
+    command without it needs no drive.
+
+    Raises:
+        ConfigError: every reason why it can't be used.
+    """
+    flags: dict[tuple[str, str], object] = {}
+    if url is not None:
+        flags.update(configuration.from_url(url))
+    for name, value in options.items():
+        if value is not None:
+            section, key = name.split("__")
+            flags[section, key] = value
+    config = configuration.load(config_file, os.environ, flags, drive_needed=prepare is not None)
+    if prepare is not None:
+        config = prepare(config)
+    ftp, password = config.ftp, None
+    if ask:
+        password = passwords.ask(ftp.username, ftp.host)
+        if password is None:
+            fail(
+                Exit.USAGE, f"--password-prompt needs a terminal. Without one: {passwords.VARIABLE}"
+            )
+    elif not ftp.password and ftp.username:
+        password = passwords.from_keyring(ftp.username, ftp.host, ftp.port)
+        password = password or passwords.ask(ftp.username, ftp.host)
+    if password is not None:
+        config = replace(config, ftp=replace(ftp, password=password))
+    return config
+
+
+def print_pending(paths: list[str]) -> None:
+    """Say what is not on the server."""
+    for path in paths:
+        logging.getLogger(__name__).info("not on the server yet: %s", path)
+        click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
