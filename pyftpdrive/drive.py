@@ -20,8 +20,7 @@ from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine, EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.profile import ServerProfile
-from pyftpdrive.spool.journal import Journal
-from pyftpdrive.spool.recovery import recover
+from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, StagedFile, Staging
 
 log = logging.getLogger(__name__)
@@ -80,8 +79,8 @@ class Drive:
                 size_max_bytes=options.cache_max_bytes,
             )
         )
-        self.staging = Staging(spool / "staged")
-        self.journal = Journal(spool / "journal.sqlite")
+        self.staging = Staging(spool / STAGED_NAME)
+        self.journal, rows_lost = open_journal(spool)
         self.metadata = MetadataCache(options.metadata, self.clock)
         self.fetcher = Fetcher(self.engine, self.blocks, options.fetch, self.clock)
         self.view = View(
@@ -109,8 +108,10 @@ class Drive:
         self.filesystem = Filesystem(
             self.engine, self.view, self.blocks, self.files, namespace, self.staging, self.clock
         )
-        for staged in recover(self.journal, self.staging):
+        for staged in recover(self.journal, self.staging, rows_lost=rows_lost):
             self.filesystem.adopt(staged)
+        for swap in self.journal.swaps():
+            namespace.finish_swap(swap)
 
     def _take_slot(self) -> str:
         """The name of this mount's directories: one mount a slot, the next mount finds it again."""

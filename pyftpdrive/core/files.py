@@ -33,10 +33,11 @@ from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl, Priority
-from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.attempt import Uploaded, stamp
+from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
-from pyftpdrive.spool.uploader import Uploaded, Uploader, stamp
+from pyftpdrive.spool.uploader import Uploader
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -330,29 +331,26 @@ class Files:
                 staged.move_to(StagedState.OPEN)
                 staged.closed_in_journal = False
                 self._journal.put(staged.record())
+            if staged.size_bytes > CONTENT_BYTES_MAX:
+                self._journal.sync()  # else a power cut makes a mixture pass for what was closed
         return staged
 
     def flush(self, context: FileContext) -> None:
-        """What was written survives a crash of this program when this returns.
+        """What was written survives a crash and a power cut when this returns.
 
         Called while a program's `close` waits; the handle itself is given back later.
 
         Raises:
-            FsError: the journal can't be written.
+            FsError: the local disk refused; the bytes are still here, and the file stays open.
         """
         node = require_open(context)
-        if not context.writable:
+        staged = node.staged
+        if not context.writable or staged is None or node.unlinked:
+            return
+        if staged.state is not StagedState.OPEN:
             return
         try:
-            with node.lock:
-                staged = node.staged
-                if staged is None or staged.state is not StagedState.OPEN or node.unlinked:
-                    return
-                if staged.closed_in_journal:
-                    return
-                with staged.lock:
-                    self._journal.put(replace(staged.record(), state=StagedState.QUEUED))
-                    staged.closed_in_journal = True
+            self.uploader.seal(staged)
         except OSError as error:
             raise local_error(error) from error
 
@@ -527,9 +525,7 @@ class Files:
             if node is not None:
                 self._retime(node, listed_ns)
 
-        self._engine.submit(
-            self._engine.job(f"set time of {path}", set_time, priority=Priority.UPLOAD)
-        )
+        self.submit(f"set time of {path}", set_time)
 
     def _retime(self, node: FileNode, modified_ns: int | None) -> None:
         """We changed the time on the server ourselves: that is no conflict."""
@@ -564,6 +560,10 @@ class Files:
                 self._fill_range(node, node.staged, start, end)
         else:
             self._fetcher.ensure(self._content(node), 0, size)
+
+    def submit(self, label: str, work: Callable[[FtpClient, JobControl], None]) -> None:
+        """Run *work* on a session in its turn, without waiting for it."""
+        self._engine.submit(self._engine.job(label, work, priority=Priority.UPLOAD))
 
     def remote(self, label: str, work: Callable[[FtpClient, JobControl], T]) -> T:
         """Run *work* on a session as foreground metadata.

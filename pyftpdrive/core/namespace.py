@@ -7,14 +7,16 @@ an operation that is run again after a reconnect first finds out whether it alre
 from __future__ import annotations
 
 import logging
+import secrets
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     AlreadyExists,
+    ContentChanged,
     FsError,
     FsStatus,
+    IsADirectory,
     NotFound,
-    PermissionRefused,
     RemoteError,
     ServerError,
 )
@@ -22,19 +24,21 @@ from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import ROOT, RemotePath, is_below, join, name_of, parent
 from pyftpdrive.cache.blocks import BlockStore
 from pyftpdrive.cache.metadata import directory_entry
-from pyftpdrive.core.files import Files
+from pyftpdrive.core.files import Files, local_error
 from pyftpdrive.core.nodes import FileContext, FileNode
 from pyftpdrive.core.path_locks import PathLocks
 from pyftpdrive.core.view import View
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl
-from pyftpdrive.ftp.profile import Proof
-from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.attempt import same_time
+from pyftpdrive.spool.journal import Journal, Swap
+from pyftpdrive.spool.replace import put_in_place, restore
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base
-from pyftpdrive.spool.states import StagedState
+from pyftpdrive.spool.states import StagedState, Step
 
 log = logging.getLogger(__name__)
 
+STALE_VIEW = (FsStatus.NOT_FOUND, FsStatus.EXISTS, FsStatus.NOT_EMPTY, FsStatus.CONFLICT)
 CANCEL_S = 5.0  # to stop an upload of a file that is deleted or replaced
 
 
@@ -147,6 +151,7 @@ class Namespace:
                 if control.attempt == 0:
                     raise
 
+        self._sync_journal()
         try:
             self._files.remote(f"remove directory {path}", remove)
         except FsError as error:
@@ -196,6 +201,7 @@ class Namespace:
                 if control.attempt == 0:
                     raise
 
+        self._sync_journal()
         try:
             self._files.remote(f"delete {path}", delete)
         except FsError as error:
@@ -286,7 +292,7 @@ class Namespace:
             if node.staged is not None and node.staged.state is not StagedState.OPEN:
                 self._files.settle(node)
         entry = self._view.entry(old)
-        self._rename_remote(old, new, over=False)
+        self._rename_remote(old, new, None)
         for node in self._files.nodes.rebase(old, new):
             self._retarget(node)
         self._moved(old, new, entry)
@@ -308,7 +314,7 @@ class Namespace:
             if node is not None:
                 self._files.settle(node)
             entry = self._view.entry(old)
-            self._rename_remote(old, new, over=over is not None)
+            self._rename_remote(old, new, over)
         except FsError:
             self._put_back(target)
             raise
@@ -375,40 +381,100 @@ class Namespace:
         self._blocks.renamed(old, new)
         self._view.move_pins(old, new)
 
-    def _rename_remote(self, old: RemotePath, new: RemotePath, *, over: bool) -> None:
-        def rename(client: FtpClient, control: JobControl) -> None:
-            if control.attempt and not client.exists(old) and client.exists(new):
-                return  # the earlier run took effect, only its reply was lost
-            try:
-                if over and client.profile.rename_over is Proof.NO:
-                    _swap(client, old, new)
-                else:
-                    client.rename(old, new)
-            except (AlreadyExists, PermissionRefused, ServerError):
-                if not over or client.profile.rename_over is Proof.YES:
-                    raise
-                client.profile.rename_over = Proof.NO
-                _swap(client, old, new)
+    def _rename_remote(self, old: RemotePath, new: RemotePath, known: RemoteEntry | None) -> None:
+        """Rename on the server; *known*: the file that programs saw at *new*, None: nothing."""
+        swap = Swap(backup=_backup_path(new), source=old, target=new)
 
+        def rename(client: FtpClient, control: JobControl) -> None:
+            there, source = client.look([new, old])
+            if source is None and there is not None and control.attempt:
+                return  # the earlier run took effect, only its reply was lost
+            if source is None:
+                source = client.stat(old)
+            if source.kind is Kind.DIRECTORY:
+                client.rename(old, new)
+                if not client.exists(new):
+                    raise ServerError(f"{old}: the server said that it was renamed; it was not")
+                return
+            _require_known(new, there, known)
+            put_in_place(
+                client,
+                old,
+                new,
+                size_bytes=source.size_bytes,
+                over=there,
+                backup=swap.backup,
+                note=lambda step: self._note_swap(swap, step),
+            )
+
+        self._sync_journal()
         try:
             self._files.remote(f"rename {old} to {new}", rename)
         except FsError as error:
-            if error.status in (FsStatus.NOT_FOUND, FsStatus.EXISTS, FsStatus.NOT_EMPTY):
+            if error.status in STALE_VIEW:
                 self._view.metadata.expire(parent(old))
                 self._view.metadata.expire(parent(new))
             raise
 
+    def _note_swap(self, swap: Swap, step: Step) -> None:
+        if step is Step.SWAP:
+            self._journal.put_swap(swap)
+        else:
+            self._journal.delete_swap(swap.backup)
+        self._journal.sync()
 
-def _swap(client: FtpClient, old: RemotePath, new: RemotePath) -> None:
-    """Rename *old* over *new* on a server that refuses to: by way of a backup name.
+    def _sync_journal(self) -> None:
+        """Before names change: else a power cut brings rows back that these changes outdate.
 
-    The old version is removed last; when the second step fails it gets its name back.
+        Raises:
+            FsError: the local disk refused.
+        """
+        try:
+            if self._journal.unsynced:
+                self._journal.sync()
+        except OSError as error:
+            raise local_error(error) from error
+
+    def finish_swap(self, swap: Swap) -> None:
+        """End, in the background, a rename over a file that an earlier run began.
+
+        The file that was to be replaced gets its name back, unless the new one has it.
+        """
+
+        def finish(client: FtpClient, _control: JobControl) -> None:
+            target, backup, source = client.look([swap.target, swap.backup, swap.source])
+            if backup is not None and target is None:
+                restore(client, swap.backup, swap.target)
+            elif backup is not None and source is None:
+                client.delete_file(swap.backup)
+            elif backup is not None:
+                log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
+            self._note_swap(swap, Step.NONE)
+            self._view.metadata.expire(parent(swap.target))
+
+        self._files.submit(f"finish the rename to {swap.target}", finish)
+
+
+def _backup_path(path: RemotePath) -> RemotePath:
+    """What a file is called while another takes its name."""
+    return join(parent(path), f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.old")
+
+
+def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None) -> None:
+    """Refuse to replace a version that programs have not seen.
+
+    Raises:
+        AlreadyExists: there was nothing as far as they knew.
+        ContentChanged: there was another version.
     """
-    backup = join(parent(new), f"{TEMPORARY_PREFIX}{name_of(new)[-100:]}.old")
-    client.rename(new, backup)
-    try:
-        client.rename(old, new)
-    except RemoteError:
-        client.rename(backup, new)
-        raise
-    client.delete_file(backup)
+    if there is None:
+        return
+    if there.kind is Kind.DIRECTORY:
+        raise IsADirectory(f"{path} is a directory")
+    if known is None:
+        raise AlreadyExists(f"{path}: made by another program meanwhile")
+    sizes = (there.size_bytes, known.size_bytes)
+    if (None not in sizes and sizes[0] != sizes[1]) or not same_time(
+        there.modified_ns, known.modified_ns
+    ):
+        raise ContentChanged(f"{path}: changed by another program meanwhile")

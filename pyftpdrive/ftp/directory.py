@@ -334,15 +334,17 @@ def probe_names(session: Session, path: RemotePath, names: Sequence[str]) -> dic
     for name, size, mdtm in zip(others, replies[::2], replies[1::2], strict=True):
         if size.code != 213 and mdtm.code != 213:
             continue
-        times: dict[str, int] = {}
-        _take_time(times, name, mdtm)
-        found[name] = RemoteEntry(
-            name=name,
-            kind=Kind.FILE,
-            size_bytes=_size(size),
-            modified_ns=times.get(name),
-        )
+        found[name] = entry_of(name, size, mdtm)
     return found
+
+
+def entry_of(name: str, size: Reply, mdtm: Reply) -> RemoteEntry:
+    """The file that answered SIZE and MDTM so; one of them may have been refused."""
+    times: dict[str, int] = {}
+    _take_time(times, name, mdtm)
+    return RemoteEntry(
+        name=name, kind=Kind.FILE, size_bytes=_size(size), modified_ns=times.get(name)
+    )
 
 
 def _size(reply: Reply) -> int | None:

@@ -6,6 +6,7 @@ Only run after a failure. The reply's text is a hint that counts where looking s
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyftpdrive.base.errors import (
@@ -21,11 +22,22 @@ from pyftpdrive.base.errors import (
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import ROOT, RemotePath, name_of, parent
-from pyftpdrive.ftp.directory import NotEntered, list_directory, probe_names
+from pyftpdrive.ftp.channel import command_line
+from pyftpdrive.ftp.directory import (
+    NotEntered,
+    entry_of,
+    guarded_flight,
+    list_directory,
+    probe_names,
+)
+from pyftpdrive.ftp.listing import parse_mlst
 from pyftpdrive.ftp.replies import Reply, remote_error
+from pyftpdrive.ftp.session import raw_octets
 from pyftpdrive.ftp.transfers import TransferRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyftpdrive.ftp.session import Session
 
 _DENIED_HINT = re.compile(r"permission|denied|not permitted|read.?only", re.IGNORECASE)
@@ -51,6 +63,38 @@ def look(session: Session, path: RemotePath, *, thorough: bool = True) -> Remote
     except (RemoteError, NotEntered, TransferRefused):
         return None
     return next((entry for entry in listing.entries if entry.name == name), None)
+
+
+def fact_line(session: Session, path: RemotePath, reply: Reply) -> RemoteEntry | None:
+    """The entry in MLST's positive *reply*; None: it can't be understood."""
+    entry = parse_mlst([raw_octets(line) for line in reply.lines], session.codec)
+    return None if entry is None else replace(entry, name=name_of(path))
+
+
+def facts_of(session: Session, paths: Sequence[RemotePath]) -> list[RemoteEntry | None] | None:
+    """What each of *paths* is, by MLST in one flight; None: it does not tell this time."""
+    lines = [command_line("MLST", session.wire(path)) for path in paths]
+    found: list[RemoteEntry | None] = []
+    for path, reply in zip(paths, guarded_flight(session, lines), strict=True):
+        entry = fact_line(session, path, reply) if reply.is_positive else None
+        missing = isinstance(remote_error(reply, action="MLST"), NotFound)
+        if (entry is None and not missing) or (entry is not None and entry.kind is Kind.LINK):
+            return None
+        found.append(entry)
+    return found
+
+
+def sizes_of(session: Session, paths: Sequence[RemotePath]) -> list[RemoteEntry | None] | None:
+    """What each of *paths* is, by SIZE and MDTM in one flight; None: they don't tell this time."""
+    wires = [session.wire(path) for path in paths]
+    lines = [command_line(verb, wire) for wire in wires for verb in ("SIZE", "MDTM")]
+    replies = guarded_flight(session, lines)
+    found: list[RemoteEntry | None] = []
+    for path, size, mdtm in zip(paths, replies[::2], replies[1::2], strict=True):
+        if size.code not in (213, 550):
+            return None
+        found.append(entry_of(name_of(path), size, mdtm) if size.code == 213 else None)
+    return found
 
 
 def _settled(reply: Reply, action: str) -> RemoteError | None:

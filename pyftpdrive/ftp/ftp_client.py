@@ -33,20 +33,20 @@ from pyftpdrive.base.errors import (
     RemoteUnavailable,
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
-from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below
 from pyftpdrive.base.secret import Secret
 from pyftpdrive.ftp import evidence, streams
 from pyftpdrive.ftp.channel import command_line
 from pyftpdrive.ftp.directory import NotEntered, list_directory
-from pyftpdrive.ftp.listing import Listing, parse_mlst
+from pyftpdrive.ftp.listing import Listing
 from pyftpdrive.ftp.profile import Proof, ServerProfile
 from pyftpdrive.ftp.replies import Reply, parse_mdtm, parse_size, remote_error
-from pyftpdrive.ftp.session import UNKNOWN_COMMAND, ClientOptions, Session, TlsMode, raw_octets
+from pyftpdrive.ftp.session import UNKNOWN_COMMAND, ClientOptions, Session, TlsMode
 from pyftpdrive.ftp.streams import RetrieveStream
 from pyftpdrive.ftp.transfers import TransferRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["ClientOptions", "FtpClient", "RetrieveStream", "Secret", "TlsMode"]
 
@@ -159,6 +159,26 @@ class FtpClient:
             raise NotFound(f"{path}: does not exist")
         return entry
 
+    def look(self, paths: Sequence[RemotePath]) -> list[RemoteEntry | None]:
+        """What each of *paths* is now, None: nothing is there; in one flight where that is proven.
+
+        Sizes and times of files; a directory may count as nothing on servers without MLST.
+        """
+        if self.profile.mlst is Proof.YES:
+            found = evidence.facts_of(self._session, paths)
+        elif self.profile.mlst is Proof.NO and self.profile.size is Proof.YES:
+            found = evidence.sizes_of(self._session, paths)
+        else:
+            found = None
+        if found is not None:
+            return found
+        return [self._stat_or_none(path) for path in paths]
+
+    def _stat_or_none(self, path: RemotePath) -> RemoteEntry | None:
+        with contextlib.suppress(NotFound):
+            return self.stat(path)
+        return None
+
     def _sizes_unknown(self) -> bool:
         """True when a missing SIZE proves nothing about a file."""
         return self.profile.size is Proof.NO
@@ -173,18 +193,10 @@ class FtpClient:
         if reply.code in UNKNOWN_COMMAND:
             self.profile.deny("mlst")
         if reply.is_positive:
-            entry = parse_mlst([raw_octets(line) for line in reply.lines], self._session.codec)
+            entry = evidence.fact_line(self._session, path, reply)
             if entry is not None:
                 self.profile.confirm("mlst")
-                return RemoteEntry(
-                    name=name_of(path),
-                    kind=entry.kind,
-                    size_bytes=entry.size_bytes,
-                    modified_ns=entry.modified_ns,
-                    mode=entry.mode,
-                    perm=entry.perm,
-                    link_target=entry.link_target,
-                )
+                return entry
         if isinstance(remote_error(reply, action="MLST"), NotFound):
             raise NotFound(f"{path}: {reply.text}", reply=reply.text)
         return None
@@ -224,16 +236,12 @@ class FtpClient:
 
     def exists(self, path: RemotePath) -> bool:
         """True when there is something at *path*."""
-        with contextlib.suppress(NotFound):
-            self.stat(path)
-            return True
-        return False
+        return self._stat_or_none(path) is not None
 
     def is_dir(self, path: RemotePath) -> bool:
         """True when *path* is a directory."""
-        with contextlib.suppress(NotFound):
-            return self.stat(path).kind is Kind.DIRECTORY
-        return False
+        entry = self._stat_or_none(path)
+        return entry is not None and entry.kind is Kind.DIRECTORY
 
     def available_bytes(self, path: RemotePath) -> int | None:
         """Free space at *path* (AVBL), or None when the server does not tell."""

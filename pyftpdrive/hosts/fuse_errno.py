@@ -27,7 +27,8 @@ ERRNO: dict[FsStatus, int] = {
     FsStatus.NOT_SUPPORTED: errno.EOPNOTSUPP,
     FsStatus.BUSY: errno.EBUSY,
     FsStatus.CROSS_DEVICE: errno.EXDEV,
-    FsStatus.CONFLICT: getattr(errno, "ESTALE", errno.EIO),
+    # Not ESTALE: the kernel repeats a rename that got it, and the repetition would know the version.
+    FsStatus.CONFLICT: errno.EBUSY,
     FsStatus.SERVER_ERROR: getattr(errno, "EREMOTEIO", errno.EIO),
 }
 

@@ -1,48 +1,138 @@
-"""What the last run left behind: find it, send it or hold it."""
+"""What earlier runs left behind: find it, send it or hold it. `states.AFTER_CRASH` decides."""
 
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
-from pyftpdrive.spool.journal import Journal
+from pyftpdrive.base.files import sync_directory
+from pyftpdrive.base.paths import RemotePath
+from pyftpdrive.spool.journal import Journal, JournalDamaged, StagedRecord
 from pyftpdrive.spool.staging import StagedFile, Staging
-from pyftpdrive.spool.states import StagedState
+from pyftpdrive.spool.states import AFTER_CRASH, Found, OnDisk, StagedState
 
 log = logging.getLogger(__name__)
 
 INTERRUPTED = "the program ended before this file was closed; it may be incomplete"
+INCOMPLETE = "only {there} of {wanted} bytes are on this disk"
+LOST_ROW = "the upload journal was damaged: the name of this file is lost, its bytes are here"
+
+JOURNAL_NAME = "journal.sqlite"
+STAGED_NAME = "staged"
 
 
-def recover(journal: Journal, staging: Staging) -> list[StagedFile]:
-    """Reopen the staged files of the last run, oldest first.
+def open_journal(slot: Path) -> tuple[Journal, bool]:
+    """The journal of *slot*; True: it was damaged, set aside, and this one is new.
 
-    A file that was closed comes back QUEUED and is to be sent; one that a program was still
-    writing, or whose missing parts are on the server only, comes back HELD. A row whose local
-    file is gone is reported and removed; local files without a row are removed (a row is written
-    before the first byte is acknowledged).
+    Raises:
+        OSError: the local disk refused.
+    """
+    file = slot / JOURNAL_NAME
+    try:
+        journal = Journal(file)
+        try:
+            journal.records()
+            journal.swaps()
+        except JournalDamaged:
+            journal.close()
+            raise
+    except JournalDamaged as error:
+        aside = f"{file}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        log.warning("%s; set aside as %s", error, aside)
+        for suffix in ("", "-wal", "-shm"):
+            if os.path.exists(f"{file}{suffix}"):
+                os.replace(f"{file}{suffix}", f"{aside}{suffix}")
+        return Journal(file), True
+    return journal, False
+
+
+def recover(journal: Journal, staging: Staging, *, rows_lost: bool = False) -> list[StagedFile]:
+    """Reopen the staged files of earlier runs, oldest first.
+
+    Local files without a row are removed: a row is written before the first byte is acknowledged.
+    With *rows_lost* they are HELD instead, under a name that says so.
+
+    Raises:
+        OSError: the local disk refused; nothing is lost.
     """
     found: list[StagedFile] = []
     for record in journal.records():
-        on_the_way = (StagedState.QUEUED, StagedState.SENDING, StagedState.COMMITTING)
-        size_bytes = staging.size_on_disk(record.id)
-        if size_bytes is None:
-            log.warning("the staged bytes of %s are gone", record.path)
+        there, size_bytes = staging.inspect(record)
+        verdict = AFTER_CRASH[record.state, there]
+        if verdict is Found.FORGET:
+            if record.state is not StagedState.OPEN:
+                log.warning("the staged bytes of %s are gone", record.path)
             journal.delete(record.id)
             continue
         wanted = record
-        if record.state is StagedState.OPEN or size_bytes != record.size_bytes:
-            # Written to after the last close: the row is older than the bytes.
-            wanted = replace(
-                record, state=StagedState.HELD, size_bytes=size_bytes, reason=INTERRUPTED
-            )
-        elif record.state in on_the_way:
-            wanted = replace(record, state=StagedState.QUEUED)
-        staged = staging.reopen(wanted)
+        if verdict is Found.HOLD:
+            reason = record.reason or INTERRUPTED
+            if record.state is StagedState.QUEUED and there is OnDisk.OTHER_SIZE:
+                reason = INCOMPLETE.format(there=size_bytes, wanted=record.size_bytes)
+            wanted = replace(record, state=StagedState.HELD, size_bytes=size_bytes, reason=reason)
+        found.append(staging.reopen(wanted))
         journal.put(wanted)
-        found.append(staged)
     known = {staged.id for staged in found}
-    for stray in staging.directory.iterdir():
-        if stray.stem not in known:
+    for stray in sorted(staging.directory.iterdir()):
+        if stray.stem in known:
+            continue
+        if not rows_lost or stray.suffix:
             stray.unlink(missing_ok=True)
+            continue
+        found.append(_adopt_stray(journal, staging, stray))
     return found
+
+
+def _adopt_stray(journal: Journal, staging: Staging, stray: Path) -> StagedFile:
+    status = stray.stat()
+    record = StagedRecord(
+        id=stray.name,
+        path=RemotePath(f"/recovered-{stray.name}"),
+        state=StagedState.HELD,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        reason=LOST_ROW,
+    )
+    journal.put(record)
+    return staging.reopen(record)
+
+
+def take_over(slot: Path, journal: Journal, staging: Staging) -> int:
+    """Move what another slot of the same server holds here; `recover` finds it then.
+
+    The caller holds that slot's lock. Rows come first, then files, and the old rows go last: a
+    crash in the middle leaves a row in both, and the next call goes on.
+
+    Returns how many files came.
+
+    Raises:
+        OSError: what was not moved stays where it was.
+    """
+    if not (slot / JOURNAL_NAME).exists():
+        return 0
+    other, rows_lost = open_journal(slot)
+    try:
+        theirs = Staging(slot / STAGED_NAME)
+        if rows_lost:
+            for staged in recover(other, theirs, rows_lost=True):
+                staged.close(keep=True)
+        records, swaps = other.records(), other.swaps()
+        for record in records:
+            journal.put(record)
+        for swap in swaps:
+            journal.put_swap(swap)
+        journal.sync()
+        for record in records:
+            for file in theirs.directory.glob(f"{record.id}*"):
+                os.replace(file, staging.directory / file.name)
+        sync_directory(staging.directory)
+        for record in records:
+            other.delete(record.id)
+        for swap in swaps:
+            other.delete_swap(swap.backup)
+    finally:
+        other.close()
+    return len(records)

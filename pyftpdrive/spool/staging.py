@@ -14,11 +14,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyftpdrive.base.files import OPEN_FLAGS, read_at, write_at
+from pyftpdrive.base.files import OPEN_FLAGS, read_at, sync_directory, sync_file, write_at
 from pyftpdrive.base.paths import RemotePath, join, parent
 from pyftpdrive.base.ranges import ByteRanges
-from pyftpdrive.spool.journal import StagedRecord
-from pyftpdrive.spool.states import StagedState, may_follow
+from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, StagedRecord
+from pyftpdrive.spool.states import OnDisk, StagedState, Step, may_follow
 
 TEMPORARY_PREFIX = ".pyftpdrive-"
 """How names that this program makes on the server begin."""
@@ -65,6 +65,8 @@ class StagedFile:
         self.state = StagedState.OPEN
         self.closed_in_journal = False  # the row says QUEUED: a crash now loses nothing
         self.reason: str | None = None
+        self.step = Step.NONE  # what an attempt has begun on the server; in the journal before
+        self._named = restored is not None  # its name in the directory survives a power cut
         self._fd = os.open(local_path, OPEN_FLAGS, 0o600)
         if restored is None:
             os.ftruncate(self._fd, self.size_bytes)
@@ -139,23 +141,60 @@ class StagedFile:
             self.state, self.reason = state, reason
 
     def record(self) -> StagedRecord:
-        """What the journal must know."""
+        """What the journal must know: no attempt's state, it is read off the server instead."""
         with self.lock:
+            state = self.state
+            if state is not StagedState.HELD and (
+                self.closed_in_journal or state is not StagedState.OPEN
+            ):
+                state = StagedState.QUEUED
             return StagedRecord(
                 id=self.id,
                 path=self.path,
-                state=self.state,
+                state=state,
                 size_bytes=self.size_bytes,
                 modified_ns=self.modified_ns,
                 base_size=self.base.size_bytes if self.base else None,
                 base_ns=self.base.modified_ns if self.base else None,
                 gaps=tuple(self.gaps()),
                 reason=self.reason,
+                step=self.step,
+                content=None if state is StagedState.OPEN else self._small_content(),
             )
+
+    def _small_content(self) -> bytes | None:
+        """The whole content when it fits into the journal's row."""
+        if self.size_bytes > CONTENT_BYTES_MAX or self._fd < 0:
+            return None
+        content = bytearray(self.size_bytes)
+        read_at(self._fd, memoryview(content), 0)
+        return bytes(content)
+
+    def sync(self) -> None:
+        """Return when the content survives a power cut; nothing to do for one that fits a row.
+
+        Raises:
+            OSError: it may not.
+        """
+        if self.size_bytes <= CONTENT_BYTES_MAX:
+            return
+        sync_file(self._fd)
+        if not self._named:
+            sync_directory(self.local_path.parent)
+            self._named = True
 
     def temporary_path(self) -> RemotePath:
         """Where the upload goes before it gets its name."""
         return join(parent(self.path), f"{TEMPORARY_PREFIX}{self.id}.part")
+
+    def backup_path(self) -> RemotePath:
+        """What the version before is called while the new one takes its name."""
+        return join(parent(self.path), f"{TEMPORARY_PREFIX}{self.id}.old")
+
+    @property
+    def base_copy(self) -> Path:
+        """Where the version before is kept while it is overwritten in place."""
+        return self.local_path.with_suffix(".base")
 
     def _restore(self, record: StagedRecord) -> None:
         """Take over what the journal knew; the local file stays as it is."""
@@ -168,6 +207,8 @@ class StagedFile:
         self.modified_ns = record.modified_ns
         self.state = record.state
         self.reason = record.reason
+        self.step = record.step
+        self.closed_in_journal = record.state is StagedState.QUEUED
 
     def snapshot(self, target: Path) -> int:
         """Copy the present content to *target*; return the version it is of."""
@@ -183,6 +224,7 @@ class StagedFile:
                 self._fd = -1
             if not keep:
                 self.local_path.unlink(missing_ok=True)
+                self.base_copy.unlink(missing_ok=True)
 
 
 class Staging:
@@ -203,12 +245,22 @@ class Staging:
         self._made.add(staged_id)
         return StagedFile(staged_id, self.directory / staged_id, path, base=base, now_ns=now_ns)
 
-    def size_on_disk(self, staged_id: str) -> int | None:
-        """Bytes of the local file; None when it is gone."""
+    def inspect(self, record: StagedRecord) -> tuple[OnDisk, int]:
+        """What is left of a row's bytes, and how many; a small file comes back from the row.
+
+        Raises:
+            OSError: the local disk refused.
+        """
+        file = self.directory / record.id
+        if record.content is not None:
+            file.write_bytes(record.content)  # the file's own blocks may not have reached the disk
+            os.chmod(file, 0o600)
         try:
-            return (self.directory / staged_id).stat().st_size
+            size_bytes = file.stat().st_size
         except FileNotFoundError:
-            return None
+            return OnDisk.GONE, 0
+        whole = size_bytes == record.size_bytes
+        return (OnDisk.WHOLE if whole else OnDisk.OTHER_SIZE), size_bytes
 
     def reopen(self, record: StagedRecord) -> StagedFile:
         """The staged file of a journal row whose local file is there."""

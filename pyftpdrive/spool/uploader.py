@@ -1,10 +1,8 @@
-"""Sends staged files to the server, each under a temporary name first.
-
-    fill gaps → STOR temporary → verify size → rename over the target → set the time → done
+"""The queue of staged files on their way: when each is tried, and what an attempt's end means.
 
 The journal's row is removed last. A file that changed while it was sent is sent again, and is
-renamed only when the octets that were sent are of one version. A refusal that waiting can't mend
-makes the file HELD: shown to the user, kept, never dropped.
+renamed only when the octets that were sent are of one version (`attempt` sees to it). A refusal
+that waiting can't mend makes the file HELD: shown to the user, kept, never dropped.
 """
 
 from __future__ import annotations
@@ -13,27 +11,19 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
-    AlreadyExists,
-    ContentChanged,
     NoSpace,
-    NotFound,
-    NotImplementedByServer,
-    PermissionRefused,
     RemoteError,
     RemoteTimeout,
     RemoteUnavailable,
     ServerError,
-    TransferTruncated,
 )
-from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
-from pyftpdrive.ftp.profile import Proof
+from pyftpdrive.spool.attempt import Attempt, Uploaded, VersionChanged
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import StagedState
@@ -45,25 +35,6 @@ SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 TORN_MAX = 3  # sent while being written this often: copy it aside first
-
-
-class VersionChanged(RemoteError):
-    """The staged file was written to while it was being sent."""
-
-
-class Conflict(ContentChanged):
-    """The server's file is not the version that the staged file builds on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uploaded:
-    """What is on the server now."""
-
-    path: RemotePath
-    size_bytes: int
-    modified_ns: int | None  # as the server will list it; None: not known
-    stamped_ns: int  # the staged file's time that was sent
-    version: int
 
 
 class Upload:
@@ -130,13 +101,16 @@ class Uploader:
             OSError: the journal can't be written; the file stays OPEN.
         """
         with staged.lock:
+            if staged.state is StagedState.HELD:
+                staged.move_to(StagedState.QUEUED)
+        self.seal(staged)
+        with staged.lock:
             with self._changed:
                 upload = self._uploads.get(staged.id)
             under_way = upload is not None and not upload.held and not upload.cancelled
             if under_way and staged.state is not StagedState.OPEN:
                 return  # that very version is being sent
             staged.move_to(StagedState.QUEUED)
-            self._journal.put(staged.record())
             with self._changed:
                 upload = self._uploads.get(staged.id)
                 if upload is not None and not upload.held and not upload.cancelled:
@@ -150,6 +124,32 @@ class Uploader:
                     self._changed.notify_all()
                 self._settling.append(upload)
                 self._settling_until = min(now + SETTLE_S, self._settling_since + SETTLE_MAX_S)
+
+    def seal(self, staged: StagedFile) -> None:
+        """Make what *staged* holds survive a crash and a power cut, as a file that was closed.
+
+        Raises:
+            OSError: it does not, and is not on its way.
+        """
+        for last in (False, False, True):
+            version = staged.version
+            if not last:
+                staged.sync()  # outside its lock: it may take long
+            with staged.lock:
+                if staged.closed_in_journal:
+                    return
+                if last:
+                    staged.sync()  # somebody goes on writing: now they wait
+                elif staged.version != version:
+                    continue
+                staged.closed_in_journal = True
+                try:
+                    self._journal.put(staged.record())
+                except OSError:
+                    staged.closed_in_journal = False
+                    raise
+                break
+        self._journal.sync()
 
     def adopt_held(self, staged: StagedFile) -> None:
         """Show a staged file of an earlier run that can't be sent without the user."""
@@ -188,7 +188,10 @@ class Uploader:
         with self._changed:
             self._uploads.pop(staged.id, None)
             self._changed.notify_all()
-        self._journal.delete(staged.id)
+        try:
+            self._journal.delete(staged.id)
+        except OSError as error:
+            log.warning("%s: the journal is not told that it was deleted: %s", staged.path, error)
         staged.close()
 
     def hurry(self, staged: StagedFile) -> None:
@@ -325,143 +328,16 @@ class Uploader:
 
     def _send(self, upload: Upload, client: FtpClient, control: JobControl) -> Uploaded:
         """Body of the job. Runs on a session."""
-        staged = upload.staged
-        with staged.lock:
-            version, size_bytes = staged.version, staged.size_bytes
-            if staged.state is StagedState.OPEN:
-                raise VersionChanged(f"{staged.path}: is being written to again")
-            staged.move_to(StagedState.SENDING)
-        temporary = staged.temporary_path()
 
-        def progress(_total: int) -> None:
+        def wanted() -> bool:
             upload.progress_at = self._clock.monotonic()
             control.should_yield()  # shows the waiting callers that something moves
-            if upload.cancelled or control.cancelled:
-                raise JobCancelled(f"upload {staged.path}")
-            if staged.version != version:
-                raise VersionChanged(f"{staged.path}: written to while it was being sent")
+            return not (upload.cancelled or control.cancelled)
 
-        direct = client.profile.rename is Proof.NO
-        named = staged.path
-        source = staged.local_path
-        if upload.torn >= TORN_MAX:
-            source = staged.local_path.with_suffix(".snapshot")
-            version = staged.snapshot(source)
-        try:
-            self._check_base(client, staged)
-            with source.open("rb") as stream:
-                progress(0)
-                sent = client.store(named if direct else temporary, stream, progress=progress)
-            if sent != size_bytes:
-                raise VersionChanged(f"{staged.path}: {sent} bytes sent, {size_bytes} expected")
-            if direct:
-                self._verify_size(client, named, size_bytes)
-                target = named
-                if staged.path != named:
-                    raise VersionChanged(f"{named}: renamed while it was being sent")
-            else:
-                self._verify_size(client, temporary, size_bytes)
-                target = self._commit(upload, client, temporary, version)
-        except (JobCancelled, VersionChanged):
-            self._remove_quietly(client, temporary)
-            raise
-        finally:
-            if source is not staged.local_path:
-                source.unlink(missing_ok=True)
-        stamped_ns = staged.modified_ns
-        return Uploaded(
-            path=target,
-            size_bytes=size_bytes,
-            modified_ns=stamp(client, target, stamped_ns),
-            stamped_ns=stamped_ns,
-            version=version,
+        attempt = Attempt(
+            upload.staged, client, self._journal, wanted=wanted, torn=upload.torn >= TORN_MAX
         )
-
-    def _check_base(self, client: FtpClient, staged: StagedFile) -> None:
-        """Refuse to overwrite a version on the server that this file does not build on.
-
-        Raises:
-            Conflict: another client changed the file since it was opened.
-        """
-        base, path = staged.base, staged.path
-        if base is None:
-            return
-        try:
-            there = client.stat(path)
-        except NotFound:
-            return  # deleted meanwhile: storing it loses nothing
-        if there.size_bytes is not None and there.size_bytes != base.size_bytes:
-            raise Conflict(f"{path}: changed on the server since it was opened here")
-        if not _same_time(there.modified_ns, base.modified_ns):
-            raise Conflict(f"{path}: changed on the server since it was opened here")
-
-    def _commit(
-        self, upload: Upload, client: FtpClient, temporary: RemotePath, version: int
-    ) -> RemotePath:
-        """Give the temporary file its name; return that name."""
-        staged = upload.staged
-        with staged.lock:
-            if upload.cancelled:
-                raise JobCancelled(f"upload {staged.path}")
-            if staged.version != version and upload.torn < TORN_MAX:
-                raise VersionChanged(f"{staged.path}: written to while it was being sent")
-            staged.move_to(StagedState.COMMITTING)
-            target, replaces = staged.path, staged.base is not None
-        try:
-            client.rename(temporary, target)
-        except (AlreadyExists, PermissionRefused, ServerError) as refusal:
-            self._rename_otherwise(client, temporary, target, refusal)
-        else:
-            if replaces and client.profile.rename_over is Proof.UNKNOWN:
-                self._verify_size(client, target, staged.size_bytes)
-                client.profile.rename_over = Proof.YES
-        return target
-
-    def _rename_otherwise(
-        self,
-        client: FtpClient,
-        temporary: RemotePath,
-        target: RemotePath,
-        refusal: RemoteError,
-    ) -> None:
-        """The server refused to rename: over an existing file only, or at all?"""
-        if not client.exists(target):
-            if isinstance(refusal, PermissionRefused) and client.exists(temporary):
-                client.profile.rename = Proof.NO
-                self._remove_quietly(client, temporary)
-                raise RemoteUnavailable(f"{target}: renaming is refused; stored directly instead")
-            raise refusal
-        client.profile.rename_over = Proof.NO
-        backup = RemotePath(temporary.removesuffix(".part") + ".old")
-        try:
-            client.rename(target, backup)
-        except PermissionRefused:
-            client.profile.rename = Proof.NO
-            self._remove_quietly(client, temporary)
-            raise RemoteUnavailable(f"{target}: renaming is refused; stored directly") from refusal
-        try:
-            client.rename(temporary, target)
-        except RemoteError:
-            client.rename(backup, target)
-            raise
-        client.delete_file(backup)
-
-    def _verify_size(self, client: FtpClient, path: RemotePath, size_bytes: int) -> None:
-        """What the server says it has must be what was sent."""
-        try:
-            actual = client.get_file_size(path)
-        except NotImplementedByServer:
-            return  # this server can't be asked; its 226 is all the proof there is
-        if actual != size_bytes:
-            raise TransferTruncated(f"{path}: the server has {actual} of {size_bytes} bytes")
-
-    def _remove_quietly(self, client: FtpClient, temporary: RemotePath) -> None:
-        if not client.connected:
-            return
-        try:
-            client.delete_file(temporary)
-        except RemoteError as error:
-            log.debug("temporary file %s was not removed: %s", temporary, error)
+        return attempt.run()
 
     # -- the end of an attempt --------------------------------------------------------------------
 
@@ -492,7 +368,15 @@ class Uploader:
             finished = not staged.dirty
             if finished:
                 staged.move_to(StagedState.DONE)
+        try:
+            if finished:
                 self._journal.delete(staged.id)
+            else:  # a newer version builds on this one now
+                self._journal.put(staged.record())
+            if not finished or len(self._uploads) == 1:
+                self._journal.sync()
+        except OSError as error:
+            log.warning("%s is on the server, but the journal is not told: %s", staged.path, error)
         if finished:
             self._on_finished(staged)
             self._leave(upload)
@@ -506,7 +390,6 @@ class Uploader:
             writing = staged.state is StagedState.OPEN
             if not writing:
                 staged.move_to(StagedState.QUEUED)
-                self._journal.put(staged.record())
         if writing or upload.cancelled:
             self._leave(upload)
         else:
@@ -538,7 +421,8 @@ class Uploader:
             writing = staged.state is StagedState.OPEN  # its close sends it again
             if not writing:
                 staged.move_to(StagedState.QUEUED if retry else StagedState.HELD, str(error))
-                self._journal.put(staged.record())
+        if not writing and not retry:
+            self._note_held(staged)
         with self._changed:
             upload.error = error
             upload.held = not retry and not writing
@@ -551,22 +435,11 @@ class Uploader:
         else:
             log.warning("upload of %s is held: %s", staged.path, error)
 
-
-def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
-    """Set the time that programs saw; return the time that the server will list, None: unknown."""
-    try:
-        if client.set_mtime(path, modified_ns):
-            return modified_ns // 1_000_000_000 * 1_000_000_000
-        return client.get_file_mtime(path)
-    except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
-        return None
-
-
-def _same_time(one_ns: int | None, other_ns: int | None) -> bool:
-    """True when both may be the same moment: listings can be as coarse as minutes, or silent."""
-    if one_ns is None or other_ns is None:
-        return True
-    one, other = one_ns // 1_000_000_000, other_ns // 1_000_000_000
-    if one % 60 == 0 or other % 60 == 0:
-        return one // 60 == other // 60
-    return one == other
+    def _note_held(self, staged: StagedFile) -> None:
+        try:
+            with staged.lock:
+                staged.closed_in_journal = False
+                self._journal.put(staged.record())
+            self._journal.sync()
+        except OSError as error:  # the row still says QUEUED: the next run finds out again
+            log.warning("%s: the journal is not told that it is held: %s", staged.path, error)

@@ -1,0 +1,301 @@
+"""One attempt to bring one version of a staged file to the server. Runs on a session.
+
+    look (what is there?) → STOR temporary → look → put in place → set the time
+
+What an earlier attempt did, also one of a run that crashed, is read off the server; `states.NEXT`
+says what follows from it. Where the server can't rename at all, the file itself is overwritten,
+and the version before is kept on this disk until the new one is proven.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyftpdrive.base.errors import (
+    ContentChanged,
+    IsADirectory,
+    NotFound,
+    NotImplementedByServer,
+    PermissionRefused,
+    RemoteError,
+    ServerError,
+)
+from pyftpdrive.base.files import sync_file
+from pyftpdrive.base.model import Kind, RemoteEntry
+from pyftpdrive.base.paths import RemotePath
+from pyftpdrive.ftp.ftp_client import FtpClient
+from pyftpdrive.ftp.jobs import JobCancelled
+from pyftpdrive.ftp.profile import Proof
+from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.replace import put_in_place, require_size, restore, same_content
+from pyftpdrive.spool.staging import StagedFile
+from pyftpdrive.spool.states import NEXT, Next, StagedState, Step, Target
+
+log = logging.getLogger(__name__)
+
+EARLY_LOOK_BYTES = 1 << 20  # a conflict is looked for before so much is sent, not only after
+
+
+class VersionChanged(RemoteError):
+    """The staged file was written to while it was being sent."""
+
+
+class Conflict(ContentChanged):
+    """The server's file is not the version that the staged file builds on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """What is on the server now."""
+
+    path: RemotePath
+    size_bytes: int
+    modified_ns: int | None  # as the server will list it; None: not known
+    stamped_ns: int  # the staged file's time that was sent
+    version: int
+
+
+class Attempt:
+    """One version of *staged* on its way.
+
+    *wanted* is asked after each MiB and before the name is taken: False stops the attempt.
+    *torn*: the file is being written all the time; a copy of it is sent, whatever comes after.
+    """
+
+    def __init__(
+        self,
+        staged: StagedFile,
+        client: FtpClient,
+        journal: Journal,
+        *,
+        wanted: Callable[[], bool],
+        torn: bool,
+    ) -> None:
+        self._staged = staged
+        self._client = client
+        self._journal = journal
+        self._wanted = wanted
+        self._torn = torn
+        self._source = staged.local_path
+        with staged.lock:
+            self._version, self._size_bytes = staged.version, staged.size_bytes
+            self._temporary = staged.temporary_path()  # stays where it is, the target may move
+
+    def run(self) -> Uploaded:
+        """Bring the version to the server; return what is there.
+
+        Raises:
+            JobCancelled: it is not wanted any more; nothing of it is left on the server.
+            VersionChanged: there is a newer one; nothing of this one is left on the server.
+            Conflict: another client's version is there; it stays.
+            RemoteError: not done. The version before is on the server, or noted in the journal.
+        """
+        staged = self._staged
+        with staged.lock:
+            if staged.state is StagedState.OPEN:
+                raise VersionChanged(f"{staged.path}: is being written to again")
+            staged.move_to(StagedState.SENDING)
+        if self._torn:
+            self._source = staged.local_path.with_suffix(".snapshot")
+            self._version = staged.snapshot(self._source)
+            self._size_bytes = self._source.stat().st_size
+        try:
+            return self._run()
+        except (JobCancelled, VersionChanged):
+            self._remove_temporary()
+            raise
+        finally:
+            if self._torn:
+                self._source.unlink(missing_ok=True)
+
+    def _run(self) -> Uploaded:
+        staged = self._staged
+        direct = self._client.profile.rename is Proof.NO
+        if direct or staged.step is not Step.NONE or self._size_bytes >= EARLY_LOOK_BYTES:
+            (there,) = self._client.look([staged.path])
+            if self._settle(there):
+                return self._done(staged.path)
+        self._check(0)
+        if direct:
+            return self._overwrite()
+        self._store(self._temporary)
+        target, there, settled = self._look_again()
+        if settled:
+            self._remove_temporary()
+            return self._done(target)
+        put_in_place(
+            self._client,
+            self._temporary,
+            target,
+            size_bytes=self._size_bytes,
+            over=there,
+            backup=staged.backup_path(),
+            note=self._note,
+        )
+        return self._done(target)
+
+    def _look_again(self) -> tuple[RemotePath, RemoteEntry | None, bool]:
+        """Prove what was sent. Its name, what has that name now, whether that is it already.
+
+        From here on the staged file keeps its name until the attempt has ended.
+        """
+        staged = self._staged
+        while True:
+            target = staged.path
+            there, sent = self._client.look([target, self._temporary])
+            if sent is None:
+                sent = self._client.stat(self._temporary)  # with a reason why it can't be seen
+            require_size(self._temporary, sent, self._size_bytes)
+            settled = self._settle(there)
+            with staged.lock:
+                self._check(self._size_bytes)
+                if staged.path == target:
+                    staged.move_to(StagedState.COMMITTING)
+                    return target, there, settled
+
+    def _check(self, _sent: int) -> None:
+        """Stop when nobody wants this version any more."""
+        staged = self._staged
+        if not self._wanted():
+            raise JobCancelled(f"upload {staged.path}")
+        if staged.version != self._version and not self._torn:
+            raise VersionChanged(f"{staged.path}: written to while it was being sent")
+
+    def _store(self, path: RemotePath) -> None:
+        with self._source.open("rb") as stream:
+            sent = self._client.store(path, stream, progress=self._check)
+        if sent != self._size_bytes:
+            raise VersionChanged(f"{path}: {sent} bytes sent, {self._size_bytes} expected")
+
+    # -- what is there -----------------------------------------------------------------------
+
+    def _settle(self, there: RemoteEntry | None) -> bool:
+        """Decide by what the server has under the name; True: this version is there already.
+
+        Raises:
+            Conflict: another client's version is there.
+            IsADirectory: a directory is.
+        """
+        staged = self._staged
+        if there is not None and there.kind is Kind.DIRECTORY:
+            raise IsADirectory(f"{staged.path} is a directory on the server")
+        swapped = False
+        if staged.step is Step.SWAP:
+            (backup,) = self._client.look([staged.backup_path()])
+            swapped = backup is not None
+            if not swapped:
+                self._note(Step.NONE)
+        found = self._target(there)
+        step = NEXT[found, swapped]
+        if step is Next.HOLD:
+            kept = f"; the version before it is called {staged.backup_path()}" if swapped else ""
+            made = "made" if staged.base is None else "changed"
+            raise Conflict(f"{staged.path}: {made} on the server by another program{kept}")
+        if step is Next.RESTORE:
+            restore(self._client, staged.backup_path(), staged.path)
+        elif step is Next.CLEAN:
+            self._client.delete_file(staged.backup_path())
+        if swapped:
+            self._note(Step.NONE)
+        return found is Target.OURS
+
+    def _target(self, there: RemoteEntry | None) -> Target:
+        staged = self._staged
+        if there is None:
+            return Target.ABSENT
+        base = staged.base
+        if (
+            base is not None
+            and there.size_bytes in (None, base.size_bytes)
+            and same_time(there.modified_ns, base.modified_ns)
+        ):
+            return Target.BASE
+        if staged.step is Step.DIRECT:
+            return Target.BASE  # a part of the new bytes, from an attempt that was cut
+        if there.size_bytes in (None, self._size_bytes):
+            with self._source.open("rb") as local:
+                if same_content(self._client, staged.path, local):
+                    return Target.OURS
+        return Target.OTHER
+
+    def _note(self, step: Step) -> None:
+        """Make it durable that the server is about to be, or is no more, between two versions."""
+        staged = self._staged
+        with staged.lock:
+            staged.step = step
+            self._journal.put(staged.record())
+        self._journal.sync()
+
+    # -- without rename ----------------------------------------------------------------------
+
+    def _overwrite(self) -> Uploaded:
+        """Write over the file itself; the version before stays on this disk until it is proven."""
+        staged = self._staged
+        target = staged.path
+        if staged.base is not None and staged.step is Step.NONE:
+            self._keep_base(target)
+        self._note(Step.DIRECT)
+        self._store(target)
+        (there,) = self._client.look([target])
+        require_size(target, there, self._size_bytes)
+        self._note(Step.NONE)
+        staged.base_copy.unlink(missing_ok=True)
+        if staged.path != target:
+            raise VersionChanged(f"{target}: renamed while it was being sent")
+        return self._done(target)
+
+    def _keep_base(self, target: RemotePath) -> None:
+        staged = self._staged
+        try:
+            stream = self._client.open_retrieve(target)
+        except NotFound:
+            return
+        buffer = memoryview(bytearray(1 << 18))
+        with staged.base_copy.open("wb", buffering=0) as copy:
+            while count := stream.read_into(buffer):
+                copy.write(buffer[:count])
+                self._check(0)
+            stream.finish()
+            sync_file(copy.fileno())
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _done(self, target: RemotePath) -> Uploaded:
+        stamped_ns = self._staged.modified_ns
+        return Uploaded(
+            path=target,
+            size_bytes=self._size_bytes,
+            modified_ns=stamp(self._client, target, stamped_ns),
+            stamped_ns=stamped_ns,
+            version=self._version,
+        )
+
+    def _remove_temporary(self) -> None:
+        if not self._client.connected:
+            return
+        try:
+            self._client.delete_file(self._temporary)
+        except RemoteError as error:
+            log.debug("temporary file %s was not removed: %s", self._temporary, error)
+
+
+def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
+    """Set the time that programs saw; return the time that the server will list, None: unknown."""
+    try:
+        if client.set_mtime(path, modified_ns):
+            return modified_ns // 1_000_000_000 * 1_000_000_000
+        return client.get_file_mtime(path)
+    except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
+        return None
+
+
+def same_time(one_ns: int | None, other_ns: int | None) -> bool:
+    """True when both may be the same moment: listings can be as coarse as minutes, or silent."""
+    if one_ns is None or other_ns is None:
+        return True
+    one, other = one_ns // 1_000_000_000, other_ns // 1_000_000_000
+    if one % 60 == 0 or other % 60 == 0:
+        return one // 60 == other // 60
+    return one == other
