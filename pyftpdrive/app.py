@@ -7,18 +7,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from pyftpdrive.base.errors import MountError, MountProblem
+from pyftpdrive.base.errors import FsError, MountError, MountProblem
 from pyftpdrive.cache.blocks import KIB, MIB
 from pyftpdrive.cache.fetcher import FetchOptions
 from pyftpdrive.cache.metadata import MetadataOptions
 from pyftpdrive.config import Config, cache_directory, upload_directory
 from pyftpdrive.core.filesystem import Filesystem
-from pyftpdrive.drive import Drive, DriveOptions
+from pyftpdrive.drive import Drive, DriveOptions, server_url
 from pyftpdrive.ftp.engine import EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions, TlsMode
 from pyftpdrive.ftp.retry import RetryPolicy
 from pyftpdrive.hosts.host import Host, HostOptions
+from pyftpdrive.spool.staging import StagedFile
 
 ATTRIBUTE_TTL_MAX_S = 5.0
 
@@ -29,6 +32,7 @@ class StopReport:
 
     open_files: list[str]  # were still open; their programs get an error from now on
     pending: list[str]  # not on the server yet; kept, sent by the next mount
+    held: list[str]  # path and reason; kept until the user says what to do
 
 
 class MountSession:
@@ -85,11 +89,32 @@ class MountSession:
         left = self.drive.drain(self._options.drain_timeout_s)
         report = StopReport(
             open_files=[str(path) for path in opened] if busy else [],
-            pending=[str(staged.path) for staged in left]
-            + [str(staged.path) for staged in self.drive.files.uploader.held()],
+            pending=[str(staged.path) for staged in left],
+            held=[f"{s.path}: {s.reason}" for s in self.drive.files.uploader.held()],
         )
         self.drive.stop()
         return report
+
+    def held(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For `pyftpdrive held`: list, retry, export or discard; `error` says why not."""
+        held = self.drive.held
+        if request.get("action") == "list":
+            files = self.drive.files.uploader.held()
+            return {"held": [_held_row(self.server, staged) for staged in files]}
+        try:
+            staged = held.find(str(request.get("file", "")))
+            answer: dict[str, Any] = {"path": staged.path}
+            if request.get("action") == "retry":
+                held.retry(staged, overwrite=bool(request.get("overwrite")))
+            elif request.get("action") == "discard":
+                held.discard(staged)
+            elif request.get("action") == "export":
+                answer["missing_bytes"] = held.export(staged, Path(str(request.get("to"))))
+            else:
+                answer = {"error": "unknown request"}
+        except FsError as error:
+            return {"error": str(error)}
+        return answer
 
     def status(self) -> dict[str, object]:
         """For `pyftpdrive status`."""
@@ -102,6 +127,19 @@ class MountSession:
         }
 
 
+def _held_row(server: str, staged: StagedFile) -> dict[str, object]:
+    """A held file, for people and programs."""
+    saved = datetime.fromtimestamp(staged.modified_ns / 1e9, UTC)
+    return {
+        "id": staged.id,
+        "server": server,
+        "path": staged.path,
+        "size_bytes": staged.size_bytes,
+        "saved": saved.isoformat(timespec="seconds"),
+        "reason": staged.reason,
+    }
+
+
 def _default_host(filesystem: Filesystem, options: HostOptions) -> Host:
     if sys.platform != "win32":
         from pyftpdrive.hosts.fuse import FuseHost  # needs libfuse at import
@@ -111,14 +149,6 @@ def _default_host(filesystem: Filesystem, options: HostOptions) -> Host:
         MountProblem.HOST_MISSING,
         "the Windows drive (WinFsp) comes with a later release; this one mounts on Linux",
     )
-
-
-def server_url(client: ClientOptions) -> str:
-    """The server as people write it, without a password."""
-    user = f"{client.username}@" if client.username else ""
-    host = f"[{client.host}]" if ":" in client.host else client.host
-    scheme = {"none": "ftp", "explicit": "ftpes", "implicit": "ftps"}[client.tls.value]
-    return f"{scheme}://{user}{host}:{client.port}"
 
 
 def drive_options(config: Config) -> DriveOptions:
@@ -163,6 +193,7 @@ def drive_options(config: Config) -> DriveOptions:
         spool_directory=upload_directory(config),
         drain_timeout_s=config.upload.drain_timeout_seconds,
         read_only=config.mount.read_only,
+        conflict_copies=config.upload.conflicts == "copy",
     )
 
 

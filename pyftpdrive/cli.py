@@ -23,6 +23,7 @@ from pyftpdrive.base.errors import (
 )
 from pyftpdrive.commands.common import Exit, fail
 from pyftpdrive.commands.drives import status, unmount
+from pyftpdrive.commands.held import held, recover
 from pyftpdrive.commands.mount import mount
 from pyftpdrive.commands.password import password
 
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001  # main looks for it
     """Mount an FTP server as a drive, for every program."""
 
 
-for command in (mount, status, unmount, password):
+for command in (mount, status, unmount, held, recover, password):
     cli.add_command(command)
 
 

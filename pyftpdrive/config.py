@@ -95,6 +95,7 @@ class UploadSection:
 
     directory: str
     drain_timeout_seconds: float
+    conflicts: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,9 +483,12 @@ def cache_directory(config: Config) -> Path:
 
 def upload_directory(config: Config) -> Path:
     """Where files wait for their upload: not a cache, which cleaners empty."""
-    return Path(
-        config.upload.directory or platformdirs.user_state_path("pyftpdrive", appauthor=False)
-    )
+    return Path(config.upload.directory or usual_upload_directory())
+
+
+def usual_upload_directory() -> Path:
+    """`upload_directory` where nothing else was configured."""
+    return platformdirs.user_state_path("pyftpdrive", appauthor=False)
 
 
 def log_file(config: Config) -> Path:

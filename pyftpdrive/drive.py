@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from pyftpdrive.base.clock import Clock, SystemClock
 from pyftpdrive.cache.blocks import BlockOptions, BlockStore
@@ -15,17 +12,17 @@ from pyftpdrive.cache.fetcher import Fetcher, FetchOptions
 from pyftpdrive.cache.metadata import MetadataCache, MetadataOptions
 from pyftpdrive.core.files import Files
 from pyftpdrive.core.filesystem import Filesystem
+from pyftpdrive.core.held import HeldFiles
 from pyftpdrive.core.namespace import Namespace
 from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine, EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.profile import ServerProfile
-from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover
+from pyftpdrive.spool import slots
+from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, StagedFile, Staging
 
 log = logging.getLogger(__name__)
-
-SLOTS_MAX = 32  # mounts of the same server and user at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +38,7 @@ class DriveOptions:
     spool_directory: Path
     drain_timeout_s: float = 60.0
     read_only: bool = False
+    conflict_copies: bool = False  # False: HELD until the user says what to do
 
 
 class Drive:
@@ -51,7 +49,7 @@ class Drive:
         self.clock: Clock = clock or SystemClock()
         self.profile = ServerProfile()
         self.engine = Engine(options.client, options.engine, self.profile, clock=self.clock)
-        self._lock: FileLock | None = None
+        self._slot: slots.Slot | None = None
         self._started = False
 
     def start(self) -> None:
@@ -66,16 +64,23 @@ class Drive:
             self._build()
         except BaseException:
             self.engine.stop()
+            if self._slot is not None:
+                self._slot.release()
             raise
         self._started = True
 
     def _build(self) -> None:
         options = self.options
-        slot = self._take_slot()
-        spool = options.spool_directory / slot
+        client = options.client
+        self._slot = slots.take(
+            options.spool_directory,
+            f"{client.username}@{client.host}:{client.port}/{client.root}",
+            server_url(client),
+        )
+        spool = self._slot.directory
         self.blocks = BlockStore(
             BlockOptions(
-                directory=options.cache_directory / slot / "blocks",
+                directory=options.cache_directory / self._slot.name / "blocks",
                 size_max_bytes=options.cache_max_bytes,
             )
         )
@@ -95,7 +100,9 @@ class Drive:
             self.journal,
             self.clock,
             read_only=options.read_only,
+            on_conflict=self._conflict,
         )
+        self.held = HeldFiles(self.files, self.view, self.journal, self.clock)
         namespace = Namespace(
             self.files,
             self.view,
@@ -108,29 +115,16 @@ class Drive:
         self.filesystem = Filesystem(
             self.engine, self.view, self.blocks, self.files, namespace, self.staging, self.clock
         )
+        for other in slots.left_by_others(options.spool_directory, self._slot):
+            if moved := take_over(other.directory, self.journal, self.staging):
+                log.info("took over %d unsent file(s) of another mount", moved)
         for staged in recover(self.journal, self.staging, rows_lost=rows_lost):
             self.filesystem.adopt(staged)
         for swap in self.journal.swaps():
             namespace.finish_swap(swap)
 
-    def _take_slot(self) -> str:
-        """The name of this mount's directories: one mount a slot, the next mount finds it again."""
-        client = self.options.client
-        identity = f"{client.username}@{client.host}:{client.port}/{client.root}"
-        name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        self.options.spool_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for number in range(1, SLOTS_MAX + 1):
-            slot = name if number == 1 else f"{name}-{number}"
-            directory = self.options.spool_directory / slot
-            directory.mkdir(exist_ok=True, mode=0o700)
-            lock = FileLock(directory / "lock")
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                continue
-            self._lock = lock
-            return slot
-        raise OSError(f"{SLOTS_MAX} mounts of this server are running already")
+    def _conflict(self, staged: StagedFile) -> bool:
+        return self.options.conflict_copies and self.held.step_aside(staged)
 
     def _is_own_temporary(self, name: str) -> bool:
         if not name.startswith(TEMPORARY_PREFIX):
@@ -165,5 +159,13 @@ class Drive:
         self.files.close_all()
         self.journal.close()
         self.blocks.close()
-        if self._lock is not None:
-            self._lock.release()
+        if self._slot is not None:
+            self._slot.release()
+
+
+def server_url(client: ClientOptions) -> str:
+    """The server as people write it, without a password."""
+    user = f"{client.username}@" if client.username else ""
+    host = f"[{client.host}]" if ":" in client.host else client.host
+    scheme = {"none": "ftp", "explicit": "ftpes", "implicit": "ftps"}[client.tls.value]
+    return f"{scheme}://{user}{host}:{client.port}"

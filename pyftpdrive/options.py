@@ -311,6 +311,13 @@ OPTIONS: tuple[Option, ...] = (
         60.0,
         "How long unmounting waits for uploads; what is left is sent by the next mount.",
     ),
+    _choice(
+        "upload",
+        "conflicts",
+        ("hold", "copy"),
+        "A file was changed on the server, too: hold yours for you to decide, or store it beside "
+        "as 'name (conflict DATE)'.",
+    ),
     _choice("logging", "level", ("INFO", "DEBUG", "WARNING", "ERROR"), "How much is logged."),
     _text(
         "logging",

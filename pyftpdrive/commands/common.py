@@ -101,8 +101,12 @@ def load_config(
     return config
 
 
-def print_pending(paths: list[str]) -> None:
-    """Say what is not on the server."""
-    for path in paths:
-        logging.getLogger(__name__).info("not on the server yet: %s", path)
+def print_left(pending: list[str], held: list[str]) -> None:
+    """Say what is not on the server: *pending* goes by itself, *held* (with reasons) does not."""
+    log = logging.getLogger(__name__)
+    for path in pending:
+        log.info("not on the server yet: %s", path)
         click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
+    for line in held:
+        log.info("held: %s", line)
+        click.echo(f"pyftpdrive: held: {line}. See: pyftpdrive held list", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pyftpdrive import config as configuration
-from pyftpdrive.commands.common import Exit, fail, print_pending
+from pyftpdrive.commands.common import Exit, fail, print_left
 from pyftpdrive.control import channel
 
 LAST_WORDS_S = 10.0  # between a mount's report and the end of its announcement
@@ -103,10 +103,10 @@ def _unmount(record: channel.MountRecord) -> Exit:
         if all(other.id != record.id for other in channel.mounts(directory)):
             break
         time.sleep(0.05)  # another process ends: there is nothing to wait on
-    pending = end.get("pending", [])
-    print_pending(pending)
+    pending, held = end.get("pending", []), end.get("held", [])
+    print_left(pending, held)
     click.echo(f"unmounted {record.server} from {record.drive}")
-    return Exit.UPLOADS_LEFT if pending else Exit.OK
+    return Exit.UPLOADS_LEFT if pending or held else Exit.OK
 
 
 def _same_drive(one: str, other: str) -> bool:

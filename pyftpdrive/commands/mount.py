@@ -10,13 +10,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from pyftpdrive import config as configuration
 from pyftpdrive import logger, passwords
-from pyftpdrive.commands.common import Exit, config_flags, load_config, print_pending
+from pyftpdrive.commands.common import Exit, config_flags, load_config, print_left
 from pyftpdrive.config import Config
 from pyftpdrive.control import channel
 from pyftpdrive.mount_point import check_mount_point
@@ -97,16 +97,16 @@ def _mount(config: Config) -> None:
         _let_go_of_the_terminal()
     session.wait()
     report = session.stop()
-    end.tell(report.pending)
+    end.tell(report.pending, report.held)
     control.stop()
     for path in report.open_files:
         click.echo(f"pyftpdrive: {path} was still open; what was written to it is kept", err=True)
-    print_pending(report.pending)
+    print_left(report.pending, report.held)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: after a lazy unmount libfuse's threads still wait for the last open file.
-    os._exit(int(Exit.UPLOADS_LEFT if report.pending else Exit.OK))
+    os._exit(int(Exit.UPLOADS_LEFT if report.pending or report.held else Exit.OK))
 
 
 def _let_go_of_the_terminal() -> None:
@@ -122,23 +122,25 @@ class _End:
 
     def __init__(self) -> None:
         self._told = threading.Event()
-        self._pending: list[str] = []
+        self._left: dict[str, Any] = {}
 
-    def tell(self, pending: list[str]) -> None:
-        """The drive is unmounted; *pending* isn't on the server."""
-        self._pending = pending
+    def tell(self, pending: list[str], held: list[str]) -> None:
+        """The drive is unmounted; *pending* and *held* aren't on the server."""
+        self._left = {"pending": pending, "held": held}
         self._told.set()
 
     def wait(self) -> dict[str, Any]:
         """Block until then."""
         self._told.wait()
-        return {"pending": self._pending}
+        return self._left
 
 
 def _serve(session: Any, end: _End, request: dict[str, Any]) -> dict[str, Any]:
     """Answer one request of the control channel."""
     if request.get("do") == "status":
         return {**session.status(), "pid": os.getpid()}
+    if request.get("do") == "held":
+        return cast("dict[str, Any]", session.held(request))
     if request.get("do") == "unmount":
         opened = session.status()["open_files"]
         session.request_stop()

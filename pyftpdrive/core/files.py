@@ -70,6 +70,7 @@ class Files:
         clock: Clock,
         *,
         read_only: bool = False,
+        on_conflict: Callable[[StagedFile], bool],
     ) -> None:
         self._engine = engine
         self._view = view
@@ -85,9 +86,10 @@ class Files:
             engine,
             journal,
             clock,
-            fill_gaps=self._fill_gaps,
+            fill_gaps=self.fill_gaps,
             on_uploaded=self._uploaded,
             on_finished=self._finished,
+            on_conflict=on_conflict,
         )
 
     # -- open and close ------------------------------------------------------------------------
@@ -433,8 +435,12 @@ class Files:
         except OSError as error:
             raise local_error(error) from error
 
-    def _fill_gaps(self, staged: StagedFile) -> None:
-        """Uploader's filler thread: bring what is still only on the server."""
+    def fill_gaps(self, staged: StagedFile) -> None:
+        """Bring what is still only on the server.
+
+        Raises:
+            RemoteError, OSError: not all of it came.
+        """
         node = self.nodes.get(staged.path)
         if node is None or node.staged is not staged:
             return

@@ -27,7 +27,7 @@ ERRNO: dict[FsStatus, int] = {
     FsStatus.NOT_SUPPORTED: errno.EOPNOTSUPP,
     FsStatus.BUSY: errno.EBUSY,
     FsStatus.CROSS_DEVICE: errno.EXDEV,
-    # Not ESTALE: the kernel repeats a rename that got it, and the repetition would know the version.
+    # Not ESTALE: the kernel repeats a rename that got it, and then the version is known.
     FsStatus.CONFLICT: errno.EBUSY,
     FsStatus.SERVER_ERROR: getattr(errno, "EREMOTEIO", errno.EIO),
 }

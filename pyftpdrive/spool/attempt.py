@@ -21,6 +21,7 @@ from pyftpdrive.base.errors import (
     PermissionRefused,
     RemoteError,
     ServerError,
+    TransferTruncated,
 )
 from pyftpdrive.base.files import sync_file
 from pyftpdrive.base.model import Kind, RemoteEntry
@@ -103,8 +104,9 @@ class Attempt:
             self._size_bytes = self._source.stat().st_size
         try:
             return self._run()
-        except (JobCancelled, VersionChanged):
-            self._remove_temporary()
+        except (JobCancelled, RemoteError) as error:
+            if not getattr(error, "retryable", False):
+                self._remove_temporary()
             raise
         finally:
             if self._torn:
@@ -146,7 +148,7 @@ class Attempt:
             target = staged.path
             there, sent = self._client.look([target, self._temporary])
             if sent is None:
-                sent = self._client.stat(self._temporary)  # with a reason why it can't be seen
+                sent = self._why_unseen()
             require_size(self._temporary, sent, self._size_bytes)
             settled = self._settle(there)
             with staged.lock:
@@ -154,6 +156,20 @@ class Attempt:
                 if staged.path == target:
                     staged.move_to(StagedState.COMMITTING)
                     return target, there, settled
+
+    def _why_unseen(self) -> RemoteEntry:
+        """What was stored can't be seen at a first look: look harder.
+
+        Raises:
+            TransferTruncated: it is not there, whatever the server said.
+            RemoteError: why it can't be seen.
+        """
+        try:
+            return self._client.stat(self._temporary)
+        except NotFound as error:
+            raise TransferTruncated(
+                f"{self._staged.path}: the server said that it was stored, but it is not there"
+            ) from error
 
     def _check(self, _sent: int) -> None:
         """Stop when nobody wants this version any more."""

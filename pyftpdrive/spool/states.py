@@ -42,7 +42,13 @@ TRANSITIONS: dict[StagedState, frozenset[StagedState]] = {
         }
     ),
     StagedState.COMMITTING: frozenset(
-        {StagedState.DONE, StagedState.QUEUED, StagedState.OPEN, StagedState.HELD}
+        {
+            StagedState.DONE,
+            StagedState.SENDING,  # its session died: once more on another one
+            StagedState.QUEUED,
+            StagedState.OPEN,
+            StagedState.HELD,
+        }
     ),
     StagedState.HELD: frozenset({StagedState.QUEUED, StagedState.OPEN, StagedState.DONE}),
     StagedState.DONE: frozenset({StagedState.OPEN, StagedState.QUEUED}),

@@ -23,7 +23,7 @@ from pyftpdrive.base.errors import (
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
-from pyftpdrive.spool.attempt import Attempt, Uploaded, VersionChanged
+from pyftpdrive.spool.attempt import Attempt, Conflict, Uploaded, VersionChanged
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import StagedState
@@ -68,6 +68,7 @@ class Uploader:
         fill_gaps: Callable[[StagedFile], None],
         on_uploaded: Callable[[StagedFile, Uploaded], None],
         on_finished: Callable[[StagedFile], None],
+        on_conflict: Callable[[StagedFile], bool],
     ) -> None:
         self._engine = engine
         self._journal = journal
@@ -75,6 +76,7 @@ class Uploader:
         self._fill_gaps = fill_gaps
         self._on_uploaded = on_uploaded  # a version is there; the staged file may be newer
         self._on_finished = on_finished  # nothing newer; the journal's row is gone
+        self._on_conflict = on_conflict  # True: it has another name now, send it again
         self._changed = threading.Condition(threading.Lock())
         self._uploads: dict[str, Upload] = {}
         self._stopped = False
@@ -354,6 +356,8 @@ class Uploader:
                 if staged.state in (StagedState.SENDING, StagedState.COMMITTING):
                     staged.move_to(StagedState.QUEUED)
             self._leave(upload)
+        elif isinstance(job.error, Conflict) and self._steps_aside(staged):
+            self._continue(upload, delay_s=0.0)
         elif isinstance(job.error, RemoteError):
             self._failed(upload, job.error)
         else:
@@ -410,6 +414,11 @@ class Uploader:
             self._changed.notify_all()
         if again:
             self._launch(upload, delay_s=0.0)
+
+    def _steps_aside(self, staged: StagedFile) -> bool:
+        with staged.lock:
+            writing = staged.state is StagedState.OPEN  # its close finds the conflict again
+        return not writing and self._on_conflict(staged)
 
     def _failed(self, upload: Upload, error: RemoteError) -> None:
         """Try again later, or hold."""

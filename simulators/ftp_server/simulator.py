@@ -266,6 +266,11 @@ class FtpSimulator:
         if not opened.wait(_CALL_TIMEOUT_S + seconds):
             raise TimeoutError("the simulator didn't come back")
 
+    @property
+    def frozen(self) -> bool:
+        """True between `freeze` (or a fault of that kind) and the thaw."""
+        return self._frozen
+
     def freeze(self) -> None:
         """Answer nobody until `thaw`; connections stay, and the kernel accepts new ones."""
         self._call(self._begin_freeze)

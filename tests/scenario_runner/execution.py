@@ -9,6 +9,7 @@ prompt is slower than its deadline (see `steps`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,15 @@ class End:
                 shown = describe(found) if found is not None else f"missing (there: {sorted(tree)})"
                 raise self.failed(
                     f"on the server {path} is {shown}, expected {describe(wanted)}", "remote", path
+                )
+        for pattern, text in self.expect.get("remote_like", {}).items():
+            wanted = self.steps.data(text)
+            alike = [path for path in tree if fnmatchcase(path, pattern)]
+            if [tree[path] for path in alike] != [wanted]:
+                raise self.failed(
+                    f"on the server {pattern} is {alike}, expected one: {describe(wanted)}",
+                    "remote_like",
+                    pattern,
                 )
         for path in self.expect.get("absent", ()):
             if path in tree:

@@ -76,6 +76,8 @@ class Host(Protocol):
     def close(self, name: str) -> None: ...
     def space(self) -> tuple[int, int]: ...
     def uploads(self) -> dict[str, Any]: ...
+    def held(self, action: str, path: str, *, overwrite: bool) -> bytes: ...
+    def recover(self) -> list[str]: ...
     def at(self, path: str) -> str: ...
     def log(self) -> str: ...
 
@@ -252,6 +254,22 @@ class DirectHost:
     def uploads(self) -> dict[str, Any]:
         return dict(self.drive.filesystem.uploads())
 
+    def held(self, action: str, path: str, *, overwrite: bool) -> bytes:
+        held, to = self.drive.held, self._work / f"exported-{len(list(self._work.iterdir()))}"
+        staged = self._do(held.find, path)
+        if action == "export":
+            self._do(held.export, staged, to)
+            return to.read_bytes()
+        if action == "retry":
+            self._do(held.retry, staged, overwrite=overwrite)
+        else:
+            self._do(held.discard, staged)
+        return b""
+
+    def recover(self) -> list[str]:
+        self.mount()
+        return self.unmount("command").left
+
     def log(self) -> str:
         return "\n".join(f"{record.levelname} {record.getMessage()}" for record in self._records)
 
@@ -262,6 +280,15 @@ def _marked(said: str, marker: str) -> list[str]:
         line.removeprefix("pyftpdrive: ").removesuffix(marker)
         for line in said.splitlines()
         if line.endswith(marker)
+    ]
+
+
+def _left(said: str) -> list[str]:
+    """The paths that a drive named as not on the server."""
+    held = _marked(said, ". See: pyftpdrive held list")
+    return [
+        *_marked(said, " is not on the server yet; mount again to send it"),
+        *(line.removeprefix("held: ").partition(": ")[0] for line in held),
     ]
 
 
@@ -352,9 +379,8 @@ class FuseHost:
             raise HostFailure(f"unmounting shows a traceback: {said}")
         if self._is_mounted():
             raise HostFailure("still mounted after unmount")
-        unsent = " is not on the server yet; mount again to send it"
-        left = _marked(own, unsent)
-        if by == "command" and _marked(said, unsent) != left * 2:
+        left = _left(own)
+        if by == "command" and _left(said) != left * 2:
             raise HostFailure(f"the command and the drive don't name the same files: {said}")
         if code != (UPLOADS_LEFT if left else 0):
             raise HostFailure(f"the drive ended with code {code}: {said}")
@@ -363,17 +389,39 @@ class FuseHost:
         return Unmounted(open_files=opened, left=left)
 
     def _unmount_command(self) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "pyftpdrive", "unmount", "--drive", str(self._mountpoint)],
+        done = self._command("unmount", "--drive", str(self._mountpoint))
+        if done.returncode not in (0, UPLOADS_LEFT):
+            raise HostFailure(f"unmount failed: {done.stderr}")
+        return done.stderr
+
+    def _command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pyftpdrive", *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
             timeout=UNMOUNT_S,
             check=False,
         )
-        if done.returncode not in (0, UPLOADS_LEFT):
-            raise HostFailure(f"unmount failed: {done.stderr}")
-        return done.stderr
+
+    def held(self, action: str, path: str, *, overwrite: bool) -> bytes:
+        to = self._work / f"exported-{len(list(self._work.iterdir()))}"
+        more = {
+            "retry": ["--overwrite"] if overwrite else [],
+            "discard": ["--yes"],
+            "export": [str(to)],
+        }
+        done = self._command("held", action, path, *more[action])
+        if done.returncode:
+            raise OSError(errno.EINVAL, done.stderr)
+        return to.read_bytes() if action == "export" else b""
+
+    def recover(self) -> list[str]:
+        done = self._command("recover")
+        left = _left(done.stderr)
+        if done.returncode != (UPLOADS_LEFT if left else 0):
+            raise HostFailure(f"recover ended with {done.returncode}: {done.stderr}")
+        return left
 
     def kill(self) -> None:
         if self._process is not None:

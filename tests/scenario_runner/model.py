@@ -92,6 +92,11 @@ class Promises:
         if path:
             self.write(path, data, mode="in_place", offset=offset)
 
+    def discarded(self, path: str) -> None:
+        """The user gave up what was saved."""
+        with self._lock:
+            self._forget(path)
+
     # -- what others did -------------------------------------------------------------------
 
     def others_put(self, path: str, data: bytes) -> None:

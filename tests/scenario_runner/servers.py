@@ -26,6 +26,8 @@ class Server(Protocol):
     def remove(self, path: str) -> None: ...
     def tree(self) -> dict[str, bytes | None]: ...
     def act(self, action: str, arguments: dict[str, Any]) -> None: ...
+    @property
+    def frozen(self) -> bool: ...
     def stop(self) -> None: ...
 
 
@@ -66,6 +68,10 @@ class SimulatedServer:
         for fault in wanted.get("faults", ()):
             self.sim.inject(Fault.from_dict(fault))
 
+    @property
+    def frozen(self) -> bool:
+        return self.sim.frozen
+
     def put(self, path: str, data: bytes) -> None:
         self.sim.put(path, data)
 
@@ -101,6 +107,8 @@ class SimulatedServer:
 
 class DiskServer:
     """A real server; what it serves is looked at on the disk."""
+
+    frozen = False
 
     def __init__(self, name: str, scenario: Scenario) -> None:
         self._server = RealServer.start(name)

@@ -188,6 +188,7 @@ EXPECT = Shape(
     {},
     {
         "remote": at_paths(bytes_as_text),
+        "remote_like": at_paths(bytes_as_text),
         "absent": paths,
         "directories": paths,
         "commands": each(command_count),
@@ -224,7 +225,7 @@ STEPS: dict[str, Shape] = {
     "close": Shape(_HANDLE, {}),
     "space": Shape({}, {}),
     "wait": Shape(
-        {"until": one_of("spool_empty", "pending", "held"), "within_s": seconds}, {}
+        {"until": one_of("spool_empty", "pending", "held", "frozen"), "within_s": seconds}, {}
     ),
     "server": Shape(
         {
@@ -235,6 +236,11 @@ STEPS: dict[str, Shape] = {
         },
         {"path": path, "content": bytes_as_text, "fault": fault, "seconds": seconds},
     ),
+    "held": Shape(
+        {"do": one_of("retry", "discard", "export"), "path": path},
+        {"overwrite": truth, "content": bytes_as_text},
+    ),
+    "recover": Shape({}, {"left": paths}),
     "server_has": Shape(_WHERE, {"content": bytes_as_text}),
     "server_lacks": Shape(_WHERE, {}),
     "unmount": Shape(

@@ -213,11 +213,13 @@ class Steps:
     def do_wait(self, step: Step, a: dict[str, Any]) -> None:
         until = time.monotonic() + a["within_s"]
         while True:
-            uploads = self.host.uploads()
-            if a["until"] == "spool_empty":
-                done = not uploads["pending"] and not uploads["held"]
+            uploads: dict[str, Any] = {}
+            if a["until"] == "frozen":  # the drive itself may hang now: it isn't asked
+                done = self.server.frozen
             else:
-                done = bool(uploads[a["until"]])
+                uploads = self.host.uploads()
+                unsent = uploads["pending"] or uploads["held"]
+                done = not unsent if a["until"] == "spool_empty" else bool(uploads[a["until"]])
             if done:
                 return
             if time.monotonic() > until:
@@ -247,6 +249,18 @@ class Steps:
             self.expect(
                 step, f"{a['path']} on the server", tree[a["path"]], self.data(a["content"])
             )
+
+    def do_held(self, step: Step, a: dict[str, Any]) -> None:
+        exported = self.host.held(a["do"], a["path"], overwrite=a.get("overwrite", False))
+        if "content" in a:
+            self.expect(step, "what was exported", exported, self.data(a["content"]))
+        if a["do"] == "discard":
+            self.promises.discarded(a["path"])
+
+    def do_recover(self, step: Step, a: dict[str, Any]) -> None:
+        if self.mounted:
+            raise self.failed(step.line, "recover: unmount first")
+        self.expect(step, "what is left", sorted(self.host.recover()), sorted(a.get("left", [])))
 
     def do_server_lacks(self, step: Step, a: dict[str, Any]) -> None:
         if a["path"] in self.server.tree():
