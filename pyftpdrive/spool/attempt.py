@@ -116,7 +116,9 @@ class Attempt:
         staged = self._staged
         direct = self._client.profile.rename is Proof.NO
         if direct or staged.step is not Step.NONE or self._size_bytes >= EARLY_LOOK_BYTES:
-            (there,) = self._client.look([staged.path])
+            there, earlier = self._client.look([staged.path, self._temporary])
+            if direct and earlier is not None:
+                self._remove_temporary()
             if self._settle(there):
                 return self._done(staged.path)
         self._check(0)
