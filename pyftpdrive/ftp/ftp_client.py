@@ -35,8 +35,9 @@ from pyftpdrive.base.errors import (
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import ROOT, RemotePath, is_below
 from pyftpdrive.base.secret import Secret
-from pyftpdrive.ftp import evidence, streams
+from pyftpdrive.ftp import checksums, evidence, streams
 from pyftpdrive.ftp.channel import command_line
+from pyftpdrive.ftp.checksums import Checksum
 from pyftpdrive.ftp.directory import NotEntered, list_directory
 from pyftpdrive.ftp.listing import Listing
 from pyftpdrive.ftp.profile import Proof, ServerProfile
@@ -256,6 +257,18 @@ class FtpClient:
         if 500 <= reply.code < 600 and self.profile.avbl is Proof.UNKNOWN:
             self.profile.deny("avbl")
         return None
+
+    def checksum(self, path: RemotePath, *, size_bytes: int = 0) -> Checksum | None:
+        """The server's digest of the file, by the best command it knows; None: it can't tell.
+
+        Blocks for the time that digesting *size_bytes* may take. It proves nothing before
+        `profile.checksum` is YES: who knows the octets says `confirm` when it is right and
+        `deny` when it is wrong, which ends the asking.
+
+        Raises:
+            NotFound, IsADirectory: there is no such file.
+        """
+        return checksums.ask(self._session, path, size_bytes)
 
     # -- reading ----------------------------------------------------------------------------
 

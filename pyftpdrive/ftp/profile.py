@@ -42,6 +42,8 @@ class ServerProfile:
         self.mdtm_set = Proof.UNKNOWN  # MDTM with a time before the path sets it
         self.size = Proof.UNKNOWN
         self.avbl = Proof.UNKNOWN
+        self.checksum = Proof.UNKNOWN  # YES: a digest of octets that we knew was right
+        self.checksum_way = ""  # the command that answered: "HASH SHA-256", "XMD5"; '': none yet
         self.rename = Proof.UNKNOWN  # NO: this login may store files but not rename them
         self.rename_over = Proof.UNKNOWN  # RNTO replaces a file that is there
         self.utf8 = Proof.UNKNOWN
@@ -56,6 +58,7 @@ class ServerProfile:
         self.banner = ""
         self.sessions_limit: int | None = None  # learned by the engine; None: none met
         self._pipelining_failures = 0
+        self._checksum_timeouts = 0
 
     def confirm(self, ability: str) -> None:
         """Note that *ability* worked; a NO that another session proved stays."""
@@ -78,6 +81,13 @@ class ServerProfile:
             self._pipelining_failures += 1
             proven = self.pipelining is Proof.YES and self._pipelining_failures < 3
             self.pipelining = Proof.UNKNOWN if proven else Proof.NO
+
+    def checksum_timed_out(self) -> None:
+        """Note a digest that never came: once may be the network, the second time is NO."""
+        with self._lock:
+            self._checksum_timeouts += 1
+            if self._checksum_timeouts > 1:
+                self.checksum = Proof.NO
 
     def snapshot(self) -> dict[str, object]:
         """Everything known, in plain values, for `status` and `doctor`."""

@@ -87,6 +87,7 @@ class Session:
         self.server = f"{options.host}:{options.port}"
         self.base = b""
         self.cwd: RemotePath | None = None
+        self.digest_chosen = ""  # by OPTS HASH in this session; '': the server's default
         self.tls_context: ssl.SSLContext | None = None
         self.on_activity: Callable[[], None] | None = None
         self.interrupt: Callable[[], None] | None = None  # wakes who waits for the transfer's data
@@ -188,6 +189,7 @@ class Session:
         if self.interrupt is not None:
             self.interrupt()
         self.cwd = None
+        self.digest_chosen = ""
 
     def quit(self) -> None:
         """End the session politely; never waits long and never fails."""

@@ -292,7 +292,10 @@ def _proftpd(server: RealServer) -> _Launch:
     )
     groups = server.write("groups", f"{USER}:x:{me.gid}:{USER}\n")
     root_only = "DefaultRoot ~\n" if me.uid == 0 else ""
+    modules = directory() / "usr" / "lib" / "proftpd"
     text = f"""
+ModulePath {modules}
+LoadModule mod_digest.c
 ServerType standalone
 DefaultAddress {server.host}
 SocketBindTight on
