@@ -9,6 +9,7 @@ and the version before is kept on this disk until the new one is proven.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,13 @@ from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobCancelled
 from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.spool.journal import Journal
-from pyftpdrive.spool.replace import put_in_place, require_size, restore, same_content
+from pyftpdrive.spool.replace import (
+    octets_of,
+    put_in_place,
+    require_size,
+    restore,
+    same_content,
+)
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import NEXT, Next, StagedState, Step, Target
 
@@ -152,6 +159,7 @@ class Attempt:
             if sent is None:
                 sent = self._why_unseen()
             require_size(self._temporary, sent, self._size_bytes)
+            self._prove(self._temporary)
             settled = self._settle(there)
             with staged.lock:
                 self._check(self._size_bytes)
@@ -246,6 +254,28 @@ class Attempt:
             self._journal.put(staged.record())
         self._journal.sync()
 
+    def _prove(self, path: RemotePath) -> None:
+        """Compare digests, where the server has one; once per server, the bytes themselves.
+
+        Raises:
+            TransferTruncated: the server has other bytes than were sent.
+        """
+        profile = self._client.profile
+        told = self._client.checksum(path)
+        if told is None:
+            return
+        with self._source.open("rb") as local:
+            same = told.same_of(local) == told
+        if not same and profile.checksum is not Proof.YES:
+            with self._source.open("rb") as local:
+                same = same_content(self._client, path, local)
+            if same:
+                profile.deny("checksum")
+                return
+        profile.confirm("checksum")
+        if not same:
+            raise TransferTruncated(f"{path}: the server has other bytes than were sent")
+
     # -- without rename ----------------------------------------------------------------------
 
     def _overwrite(self) -> Uploaded:
@@ -258,6 +288,7 @@ class Attempt:
         self._store(target)
         (there,) = self._client.look([target])
         require_size(target, there, self._size_bytes)
+        self._prove(target)
         self._note(Step.NONE)
         staged.base_copy.unlink(missing_ok=True)
         if staged.path != target:
@@ -266,16 +297,15 @@ class Attempt:
 
     def _keep_base(self, target: RemotePath) -> None:
         staged = self._staged
-        try:
-            stream = self._client.open_retrieve(target)
-        except NotFound:
-            return
-        buffer = memoryview(bytearray(1 << 18))
-        with staged.base_copy.open("wb", buffering=0) as copy:
-            while count := stream.read_into(buffer):
-                copy.write(buffer[:count])
+        pieces = octets_of(self._client, target)
+        with (
+            contextlib.suppress(NotFound),
+            contextlib.closing(pieces),
+            staged.base_copy.open("wb", buffering=0) as copy,
+        ):
+            for piece in pieces:
+                copy.write(piece)
                 self._check(0)
-            stream.finish()
             sync_file(copy.fileno())
 
     # -- the end -----------------------------------------------------------------------------

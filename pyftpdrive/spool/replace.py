@@ -10,10 +10,11 @@ version is never removed before the new one was seen under its name.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import BinaryIO
 
 from pyftpdrive.base.errors import (
@@ -34,7 +35,7 @@ from pyftpdrive.spool.states import Step
 
 log = logging.getLogger(__name__)
 
-COMPARE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
 LATE_RENAME_S = 1.0  # prim-ftpd may answer 553 and rename a moment later (prim-ftpd#207)
 REFUSALS = (AlreadyExists, PermissionRefused, ServerError)
 
@@ -49,14 +50,27 @@ def same_content(client: FtpClient, path: RemotePath, local: BinaryIO) -> bool:
     Raises:
         RemoteError: it can't be read.
     """
+    pieces = octets_of(client, path)
+    with contextlib.closing(pieces):
+        same = all(local.read(len(piece)) == piece for piece in pieces)
+    return same and not local.read(1)
+
+
+def octets_of(client: FtpClient, path: RemotePath) -> Generator[memoryview]:
+    """The server's file, piece by piece; close it to stop early.
+
+    Raises:
+        RemoteError: it can't be read to its end.
+    """
     stream = client.open_retrieve(path)
-    buffer = memoryview(bytearray(COMPARE_BYTES))
-    while count := stream.read_into(buffer):
-        if local.read(count) != buffer[:count]:
-            client.disconnect()  # the rest is not wanted, and ABOR can't be relied on
-            return False
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    try:
+        while count := stream.read_into(buffer):
+            yield buffer[:count]
+    except BaseException:
+        stream.abort()
+        raise
     stream.finish()
-    return not local.read(1)
 
 
 def require_size(path: RemotePath, entry: RemoteEntry | None, size_bytes: int) -> None:
