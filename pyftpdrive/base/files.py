@@ -78,3 +78,15 @@ def sync_directory(directory: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def make_directory(directory: Path) -> None:
+    """Make *directory*, for this user only, and those above it; they survive a power cut.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in missing:
+        sync_directory(path.parent)

@@ -21,6 +21,7 @@ from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.jobs import Priority
 from pyftpdrive.spool.staging import StagedFile, Staging
+from pyftpdrive.spool.states import StagedState
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ class Filesystem:
         """Queue what open handles have written so far; used before the drive goes away."""
         for node in self._files.nodes.all():
             staged = node.staged
-            if staged is not None and node.is_dirty and not node.unlinked:
+            if staged is not None and staged.state is StagedState.OPEN and not node.unlinked:
                 try:
                     self._files.uploader.enqueue(staged)
                 except OSError as error:

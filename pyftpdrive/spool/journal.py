@@ -120,6 +120,7 @@ class Journal:
         # Own descriptor on the log that SQLite appends commits to; it lives as long as the
         # connection. SQLite's locks are on the other files, so closing this one drops none.
         self._log_fd = os.open(f"{file}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))
+        self.sync()
         sync_directory(file.parent)
 
     def _prepare(self) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pyftpdrive.base.files import make_directory
+
 SLOTS_MAX = 32  # mounts of the same server and user at the same time
 SERVER_NAME = "server.json"
 
@@ -50,10 +52,10 @@ def take(spool: Path, identity: str, server: str) -> Slot:
         OSError: the local disk refused, or too many mounts run.
     """
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(spool)
     for number in range(1, SLOTS_MAX + 1):
         directory = spool / (name if number == 1 else f"{name}-{number}")
-        directory.mkdir(exist_ok=True, mode=0o700)
+        make_directory(directory)
         slot = _hold(directory)
         if slot is not None:
             (directory / SERVER_NAME).write_text(json.dumps({"server": server}), encoding="utf-8")

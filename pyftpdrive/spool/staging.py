@@ -14,7 +14,14 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyftpdrive.base.files import OPEN_FLAGS, read_at, sync_directory, sync_file, write_at
+from pyftpdrive.base.files import (
+    OPEN_FLAGS,
+    make_directory,
+    read_at,
+    sync_directory,
+    sync_file,
+    write_at,
+)
 from pyftpdrive.base.paths import RemotePath, join, parent
 from pyftpdrive.base.ranges import ByteRanges
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, StagedRecord
@@ -233,7 +240,7 @@ class Staging:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._made: set[str] = set()
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
 
     def create(self, path: RemotePath, *, base: Base | None, now_ns: int) -> StagedFile:
         """A new staged file for *path*.

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX
+from simulators.lossy_disk import LossyDisk
 from tests.helpers import guards
 from tests.scenario_runner.content import describe
-from tests.scenario_runner.grammar import Scenario, Step
-from tests.scenario_runner.hosts import DirectHost, FuseHost, Host, HostFailure
+from tests.scenario_runner.grammar import Scenario, Step, all_steps
+from tests.scenario_runner.hosts import UPLOAD_NAME, DirectHost, FuseHost, Host, HostFailure
 from tests.scenario_runner.servers import DiskServer, Server, SimulatedServer
 from tests.scenario_runner.steps import ScenarioFailed, Steps
 
@@ -68,7 +69,9 @@ def _run(scenario: Scenario, make: HostMaker, server_name: str, work: Path) -> N
     )
     try:
         host = make(scenario, server, work)
-        steps = Steps(scenario, host, server)
+        cut = any(step.action == "power_cut" for step in all_steps(scenario.steps))
+        disk = LossyDisk(work / UPLOAD_NAME) if cut else None
+        steps = Steps(scenario, host, server, disk)
         try:
             host.mount()
             steps.mounted = True
@@ -78,6 +81,8 @@ def _run(scenario: Scenario, make: HostMaker, server_name: str, work: Path) -> N
             raise steps.failed(1, str(error)) from error
         finally:
             host.abandon()
+            if disk is not None:
+                disk.close()
         for line in host.log().splitlines():
             if not any(text in line for text in scenario.logs):
                 raise steps.failed(scenario.places.line("logs"), f"unexpected in the log: {line}")

@@ -28,6 +28,7 @@ from tests.scenario_runner.grammar import Scenario
 from tests.scenario_runner.servers import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
+UPLOAD_NAME = "upload"
 MOUNT_S = 20.0
 UNMOUNT_S = 60.0
 UPLOADS_LEFT = 7  # the documented exit code
@@ -90,7 +91,7 @@ def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) 
         "ftp.username": server.username,
         "mount.drive": drive,
         "cache.directory": work / "cache",
-        "upload.directory": work / "upload",
+        "upload.directory": work / UPLOAD_NAME,
         "upload.drain_timeout_seconds": 30,
         "connection.retry_delay_seconds": 0.1,
         "logging.file": work / "pyftpdrive.log",

@@ -9,6 +9,7 @@ from datetime import datetime
 from pyftpdrive.base.errors import FsStatus, InvalidName
 from pyftpdrive.base.paths import remote_path
 from simulators.ftp_server import PROFILES, Fault, FaultError
+from simulators.lossy_disk.disk import Unsynced
 from tests.scenario_runner.content import BadContent, content, size_of
 
 Check = Callable[[object], str | None]
@@ -248,6 +249,7 @@ STEPS: dict[str, Shape] = {
     ),
     "remount": Shape({}, {}),
     "kill": Shape({}, {}),
+    "power_cut": Shape({}, {"unsynced": one_of(*(kind.value for kind in Unsynced))}),
     "mount_fails": Shape({"says": text}, {}),
     "run": Shape({"command": texts}, {"directory": path, "output": text, "exit": number}),
     "parallel": Shape({"branches": anything}, {}),

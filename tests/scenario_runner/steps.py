@@ -12,6 +12,8 @@ from typing import Any
 
 from pyftpdrive import config as configuration
 from pyftpdrive.hosts.fuse_errno import to_errno
+from simulators.lossy_disk import LossyDisk
+from simulators.lossy_disk.disk import Unsynced
 from tests.scenario_runner.content import content, describe, size_of
 from tests.scenario_runner.grammar import Scenario, Step
 from tests.scenario_runner.hosts import Host, HostFailure, MountRefused
@@ -36,10 +38,13 @@ class ScenarioFailed(AssertionError):
 class Steps:
     """One run of the steps of *scenario*."""
 
-    def __init__(self, scenario: Scenario, host: Host, server: Server) -> None:
+    def __init__(
+        self, scenario: Scenario, host: Host, server: Server, disk: LossyDisk | None = None
+    ) -> None:
         self.scenario = scenario
         self.host = host
         self.server = server
+        self.disk = disk  # where the spool is, in scenarios with a power cut
         self.promises = Promises(
             {path: self.data(text) for path, text in scenario.server.get("files", {}).items()},
             scenario.server.get("sparse", {}),
@@ -281,6 +286,14 @@ class Steps:
 
     def do_kill(self, step: Step, a: dict[str, Any]) -> None:
         self.host.kill()
+        self.mounted = False
+
+    def do_power_cut(self, step: Step, a: dict[str, Any]) -> None:
+        if self.disk is None:
+            raise self.failed(step.line, "power_cut: there is no disk that can lose power")
+        self.disk.remember(Unsynced(a.get("unsynced", Unsynced.OLD)), self.scenario.seed)
+        self.host.kill()  # what it still does on its way out is not on the disk
+        self.disk.restore()
         self.mounted = False
 
     def do_mount_fails(self, step: Step, a: dict[str, Any]) -> None:
