@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
@@ -323,7 +322,7 @@ class Files:
                 )
             staged = self._staging.create(node.path, base=base, now_ns=self._clock.now_ns())
             try:
-                self._journal.put(staged.record())
+                self._note_locked(node, staged)
             except OSError:
                 staged.close()
                 raise
@@ -332,10 +331,15 @@ class Files:
             with staged.lock:
                 staged.move_to(StagedState.OPEN)
                 staged.closed_in_journal = False
-                self._journal.put(staged.record())
+                self._note_locked(node, staged)
             if staged.size_bytes > CONTENT_BYTES_MAX:
                 self._journal.sync()  # else a power cut makes a mixture pass for what was closed
         return staged
+
+    def _note_locked(self, node: FileNode, staged: StagedFile) -> None:
+        """Tell the journal, unless the file was deleted: nobody wants its bytes back."""
+        if not node.unlinked:
+            self._journal.put(staged.record())
 
     def flush(self, context: FileContext) -> None:
         """What was written survives a crash and a power cut when this returns.
@@ -371,14 +375,18 @@ class Files:
             raise FsError(FsStatus.ACCESS_DENIED, f"{entry.name}: the server says read-only")
         if any(directory == known or is_below(directory, known) for known in self._writable):
             return
-        probe = join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
+        probe = self.own_name(directory, "probe")
 
         def try_to_store(client: FtpClient, _control: JobControl) -> None:
-            client.store(probe, BytesIO())
+            stored = False
             try:
+                client.store(probe, BytesIO())
+                stored = True
                 client.delete_file(probe)
-            except RemoteError as error:
-                log.info("%s was stored but can't be removed: %s", probe, error)
+            except RemoteError:  # also of a refusal that took effect all the same
+                self.uploader.remove_later(probe)
+                if not stored:
+                    raise
 
         try:
             self._engine.run(f"probe {directory}", try_to_store, priority=Priority.METADATA)
@@ -390,6 +398,10 @@ class Files:
         except RemoteError as error:
             raise self._refusal(directory, error) from error
         self.proven_writable(directory)
+
+    def own_name(self, directory: RemotePath, suffix: str) -> RemotePath:
+        """A name in *directory* that the drive does not show."""
+        return join(directory, f"{TEMPORARY_PREFIX}{self._staging.new_id()}.{suffix}")
 
     def _refusal(self, directory: RemotePath, error: RemoteError) -> FsError:
         known = fs_error(error)
@@ -514,6 +526,8 @@ class Files:
         with self.nodes.lock:
             self.nodes.put_locked(node)
         if staged.state is StagedState.HELD:
+            for stray in staged.strays:
+                self.uploader.remove_later(stray)
             self.uploader.adopt_held(staged)
         else:
             self.uploader.enqueue(staged)
@@ -531,7 +545,9 @@ class Files:
             if node is not None:
                 self._retime(node, listed_ns)
 
-        self.submit(f"set time of {path}", set_time)
+        self._engine.submit(
+            self._engine.job(f"set time of {path}", set_time, priority=Priority.UPLOAD)
+        )
 
     def _retime(self, node: FileNode, modified_ns: int | None) -> None:
         """We changed the time on the server ourselves: that is no conflict."""
@@ -566,10 +582,6 @@ class Files:
                 self._fill_range(node, node.staged, start, end)
         else:
             self._fetcher.ensure(self._content(node), 0, size)
-
-    def submit(self, label: str, work: Callable[[FtpClient, JobControl], None]) -> None:
-        """Run *work* on a session in its turn, without waiting for it."""
-        self._engine.submit(self._engine.job(label, work, priority=Priority.UPLOAD))
 
     def remote(self, label: str, work: Callable[[FtpClient, JobControl], T]) -> T:
         """Run *work* on a session as foreground metadata.

@@ -7,7 +7,6 @@ an operation that is run again after a reconnect first finds out whether it alre
 from __future__ import annotations
 
 import logging
-import secrets
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
@@ -21,7 +20,7 @@ from pyftpdrive.base.errors import (
     ServerError,
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
-from pyftpdrive.base.paths import ROOT, RemotePath, is_below, join, name_of, parent
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of, parent
 from pyftpdrive.cache.blocks import BlockStore
 from pyftpdrive.cache.metadata import directory_entry
 from pyftpdrive.core.files import Files, local_error
@@ -33,7 +32,7 @@ from pyftpdrive.ftp.jobs import JobControl
 from pyftpdrive.spool.attempt import same_time
 from pyftpdrive.spool.journal import Journal, Swap
 from pyftpdrive.spool.replace import put_in_place, restore
-from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base
+from pyftpdrive.spool.staging import Base
 from pyftpdrive.spool.states import StagedState, Step
 
 log = logging.getLogger(__name__)
@@ -179,7 +178,8 @@ class Namespace:
                 raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
             node = self._files.nodes.get(path)
             self._set_aside(node)
-            if node is None or node.entry is not None:
+            begun = node and node.staged and node.staged.step is not Step.NONE
+            if node is None or node.entry is not None or begun:
                 try:
                     self._delete_remote(path, node)
                 except FsError:
@@ -198,7 +198,7 @@ class Namespace:
             try:
                 client.delete_file(path)
             except NotFound:
-                if control.attempt == 0:
+                if control.attempt == 0 and (node is None or not node.is_new):
                     raise
 
         self._sync_journal()
@@ -214,11 +214,7 @@ class Namespace:
         self._view.metadata.remove(path)
         self._view.unpin(path)
         self._blocks.forget(path)
-        if node is None:
-            return
-        with self._files.nodes.lock:
-            self._files.nodes.remove_locked(node)
-        self._files.drop_if_unused(node)
+        self._replaced(node)
 
     def _set_aside(self, node: FileNode | None) -> None:
         """Nothing of *node* is on its way after this, and no `close` sends it.
@@ -245,6 +241,8 @@ class Namespace:
         with node.lock:
             node.unlinked = False
             staged = node.staged
+            if staged is not None and staged.state is not StagedState.DONE:
+                self._journal.put(staged.record())  # what was written meanwhile
             unsent = staged is not None and staged.dirty
             closed = staged is not None and (
                 staged.state is not StagedState.OPEN or node.writers == 0
@@ -336,7 +334,8 @@ class Namespace:
             if staged is None or not node.is_new:
                 return False
             with staged.lock:
-                if staged.state in (StagedState.COMMITTING, StagedState.DONE):
+                begun = staged.step is not Step.NONE  # the server has a part of it under its name
+                if begun or staged.state in (StagedState.COMMITTING, StagedState.DONE):
                     return False
                 staged.path = new
                 if over is not None:
@@ -348,9 +347,11 @@ class Namespace:
         return True
 
     def _replaced(self, target: FileNode | None) -> None:
-        """The file that was called like the new name is gone; who has it open keeps its bytes."""
+        """*target* is gone from its name, for good; who has it open keeps its bytes."""
         if target is None:
             return
+        if target.staged is not None:
+            self._files.uploader.forget(target.staged)
         with self._files.nodes.lock:
             self._files.nodes.remove_locked(target)
         self._files.drop_if_unused(target)
@@ -383,12 +384,12 @@ class Namespace:
 
     def _rename_remote(self, old: RemotePath, new: RemotePath, known: RemoteEntry | None) -> None:
         """Rename on the server; *known*: the file that programs saw at *new*, None: nothing."""
-        swap = Swap(backup=_backup_path(new), source=old, target=new)
+        swap = Swap(backup=self._files.own_name(parent(new), "old"), source=old, target=new)
 
         def rename(client: FtpClient, control: JobControl) -> None:
-            there, source = client.look([new, old])
-            if source is None and there is not None and control.attempt:
+            if control.attempt and self._settle_swap(client, swap):
                 return  # the earlier run took effect, only its reply was lost
+            there, source = client.look([new, old])
             if source is None:
                 source = client.stat(old)
             if source.kind is Kind.DIRECTORY:
@@ -411,6 +412,8 @@ class Namespace:
         try:
             self._files.remote(f"rename {old} to {new}", rename)
         except FsError as error:
+            if swap in self._journal.swaps():
+                self.finish_swap(swap)
             if error.status in STALE_VIEW:
                 self._view.metadata.expire(parent(old))
                 self._view.metadata.expire(parent(new))
@@ -435,6 +438,18 @@ class Namespace:
         except OSError as error:
             raise local_error(error) from error
 
+    def _settle_swap(self, client: FtpClient, swap: Swap) -> bool:
+        """End a swap that was cut; True: the new file has the name, False: the one before has."""
+        target, backup, source = client.look([swap.target, swap.backup, swap.source])
+        if backup is not None and target is None:
+            restore(client, swap.backup, swap.target)
+        elif backup is not None and source is None:
+            client.delete_file(swap.backup)
+        elif backup is not None:
+            log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
+        self._note_swap(swap, Step.NONE)
+        return target is not None and source is None
+
     def finish_swap(self, swap: Swap) -> None:
         """End, in the background, a rename over a file that an earlier run began.
 
@@ -442,22 +457,10 @@ class Namespace:
         """
 
         def finish(client: FtpClient, _control: JobControl) -> None:
-            target, backup, source = client.look([swap.target, swap.backup, swap.source])
-            if backup is not None and target is None:
-                restore(client, swap.backup, swap.target)
-            elif backup is not None and source is None:
-                client.delete_file(swap.backup)
-            elif backup is not None:
-                log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
-            self._note_swap(swap, Step.NONE)
+            self._settle_swap(client, swap)
             self._view.metadata.expire(parent(swap.target))
 
-        self._files.submit(f"finish the rename to {swap.target}", finish)
-
-
-def _backup_path(path: RemotePath) -> RemotePath:
-    """What a file is called while another takes its name."""
-    return join(parent(path), f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.old")
+        self._files.uploader.see_to(f"finish the rename to {swap.target}", finish)
 
 
 def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None) -> None:

@@ -38,7 +38,7 @@ from pyftpdrive.spool.replace import (
     restore,
     same_content,
 )
-from pyftpdrive.spool.staging import StagedFile
+from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import NEXT, Next, StagedState, Step, Target
 
 log = logging.getLogger(__name__)
@@ -129,23 +129,46 @@ class Attempt:
             if self._settle(there):
                 return self._done(staged.path)
         self._check(0)
+        for stray in staged.strays - {self._temporary}:
+            self._remove(stray)  # of an attempt under another name
         if direct:
             return self._overwrite()
+        staged.strays.add(self._temporary)
         self._store(self._temporary)
         target, there, settled = self._look_again()
         if settled:
             self._remove_temporary()
             return self._done(target)
-        put_in_place(
-            self._client,
-            self._temporary,
-            target,
+        stamped_ns = staged.modified_ns
+        listed_ns = stamp(self._client, self._temporary, stamped_ns)
+        try:
+            entry = put_in_place(
+                self._client,
+                self._temporary,
+                target,
+                size_bytes=self._size_bytes,
+                over=there,
+                backup=staged.backup_path(),
+                note=self._note,
+                landed=self._landed,
+            )
+        except NotFound as error:  # the next attempt finds out whether its directory is gone
+            raise TransferTruncated(f"{target}: what was sent is gone: {error}") from error
+        return Uploaded(
+            path=target,
             size_bytes=self._size_bytes,
-            over=there,
-            backup=staged.backup_path(),
-            note=self._note,
+            modified_ns=listed_ns if entry.modified_ns is None else entry.modified_ns,
+            stamped_ns=stamped_ns,
+            version=self._version,
         )
-        return self._done(target)
+
+    def _landed(self, entry: RemoteEntry) -> None:
+        """The version has its name: from now on a newer one builds on it, whatever comes next."""
+        staged = self._staged
+        staged.strays.discard(self._temporary)
+        with staged.lock:
+            staged.base = Base(size_bytes=self._size_bytes, modified_ns=entry.modified_ns)
+            self._journal.put(staged.record())
 
     def _look_again(self) -> tuple[RemotePath, RemoteEntry | None, bool]:
         """Prove what was sent. Its name, what has that name now, whether that is it already.
@@ -281,18 +304,24 @@ class Attempt:
     def _overwrite(self) -> Uploaded:
         """Write over the file itself; the version before stays on this disk until it is proven."""
         staged = self._staged
-        target = staged.path
+        with staged.lock:
+            self._check(0)
+            staged.move_to(StagedState.COMMITTING)  # keeps its name until the attempt has ended
+            target = staged.path
         if staged.base is not None and staged.step is Step.NONE:
             self._keep_base(target)
         self._note(Step.DIRECT)
-        self._store(target)
+        try:
+            self._store(target)
+        except JobCancelled:
+            if staged.base is None:
+                self._remove(target)  # deleted while it was sent: no torso stays
+            raise
         (there,) = self._client.look([target])
         require_size(target, there, self._size_bytes)
         self._prove(target)
         self._note(Step.NONE)
         staged.base_copy.unlink(missing_ok=True)
-        if staged.path != target:
-            raise VersionChanged(f"{target}: renamed while it was being sent")
         return self._done(target)
 
     def _keep_base(self, target: RemotePath) -> None:
@@ -321,12 +350,19 @@ class Attempt:
         )
 
     def _remove_temporary(self) -> None:
+        self._remove(self._temporary)
+
+    def _remove(self, temporary: RemotePath) -> None:
         if not self._client.connected:
             return
         try:
-            self._client.delete_file(self._temporary)
+            self._client.delete_file(temporary)
+        except NotFound:
+            self._staged.strays.discard(temporary)
         except RemoteError as error:
-            log.debug("temporary file %s was not removed: %s", self._temporary, error)
+            log.debug("temporary file %s was not removed: %s", temporary, error)
+        else:
+            self._staged.strays.discard(temporary)
 
 
 def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:

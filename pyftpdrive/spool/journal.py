@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS staged (
     gaps        TEXT NOT NULL,      -- JSON [[start, end], …]: bytes still only on the server
     reason      TEXT,               -- why it is HELD
     step        TEXT NOT NULL DEFAULT 'none',  -- Step
-    content     BLOB                -- of a small file that was closed; NULL: in the local file
+    content     BLOB,               -- of a small file that was closed; NULL: in the local file
+    strays      TEXT NOT NULL DEFAULT '[]'  -- JSON: temporary names of earlier attempts
 );
 CREATE TABLE IF NOT EXISTS swaps (  -- renames over a file, on servers that refuse them
     backup      BLOB PRIMARY KEY,   -- the replaced file's name meanwhile
@@ -53,6 +54,7 @@ PRAGMA user_version = {VERSION};
 UPGRADE_1 = """
 ALTER TABLE staged ADD COLUMN step TEXT NOT NULL DEFAULT 'none';
 ALTER TABLE staged ADD COLUMN content BLOB;
+ALTER TABLE staged ADD COLUMN strays TEXT NOT NULL DEFAULT '[]';
 """
 
 
@@ -71,6 +73,7 @@ class StagedRecord:
     reason: str | None = None
     step: Step = Step.NONE
     content: bytes | None = field(default=None, repr=False)
+    strays: tuple[RemotePath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +169,9 @@ class Journal:
             record.reason,
             record.step.value,
             record.content,
+            json.dumps(record.strays),
         )
-        self._write("INSERT OR REPLACE INTO staged VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+        self._write("INSERT OR REPLACE INTO staged VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def delete(self, record_id: str) -> None:
         """Remove a row; no row is fine.
@@ -228,7 +232,7 @@ class Journal:
         """
         rows = self._read(
             "SELECT id, path, state, size_bytes, modified_ns, base_size, base_ns, gaps, reason,"
-            " step, content FROM staged ORDER BY rowid"
+            " step, content, strays FROM staged ORDER BY rowid"
         )
         try:
             return [
@@ -244,10 +248,11 @@ class Journal:
                     reason=row[8],
                     step=Step(row[9]),
                     content=row[10],
+                    strays=tuple(remote_path(stray) for stray in json.loads(row[11])),
                 )
                 for row in rows
             ]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, InvalidName) as error:
             raise JournalDamaged(f"a row makes no sense: {error}") from error
 
     def swaps(self) -> list[Swap]:

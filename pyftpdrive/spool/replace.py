@@ -98,13 +98,15 @@ def put_in_place(
     over: RemoteEntry | None,
     backup: RemotePath,
     note: Callable[[Step], None],
+    landed: Callable[[RemoteEntry], None] = lambda _entry: None,
 ) -> RemoteEntry:
     """Call *temporary* *target*; return what is there now.
 
     *size_bytes* of it were verified; None: the server does not tell sizes.
 
     *over* is the version that it replaces, None: there is none. *note* makes it durable that
-    *backup* may hold that version (SWAP), or that it does not any more (NONE).
+    *backup* may hold that version (SWAP), or that it does not any more (NONE). *landed* is told as
+    soon as the new version was seen under its name.
 
     Raises:
         RenameLied, RemoteUnavailable: not done, or not known whether; look again and repeat.
@@ -112,7 +114,7 @@ def put_in_place(
     """
     profile = client.profile
     if over is not None and profile.rename_over is Proof.NO:
-        return _swap(client, temporary, target, size_bytes, backup, note)
+        return _swap(client, temporary, target, size_bytes, backup, note, landed)
     unproven = over is not None and profile.rename_over is Proof.UNKNOWN
     names_before = _names(client, parent(target)) if unproven else frozenset()
     try:
@@ -123,16 +125,18 @@ def put_in_place(
             threading.Event().wait(LATE_RENAME_S)
             seen, left = client.look([target, temporary])
         if left is None and seen is not None and _fits(seen, size_bytes):
-            return seen  # refused, and done all the same
+            landed(seen)  # refused, and done all the same
+            return seen
         if over is None or left is None or profile.rename_over is Proof.YES:
             raise _why_refused(client, target, seen, left, refusal) from refusal
         profile.deny("rename_over")
-        return _swap(client, temporary, target, size_bytes, backup, note)
+        return _swap(client, temporary, target, size_bytes, backup, note, landed)
     entry = _landed(client, temporary, target, size_bytes, over)
     if entry is not None:
         profile.confirm("rename")
         if over is not None:
             profile.confirm("rename_over")
+        landed(entry)
         return entry
     if over is None:
         profile.deny("rename")
@@ -140,7 +144,7 @@ def put_in_place(
         profile.deny("rename_over")
         _remove_astray(client, target, size_bytes, names_before)
         if client.exists(temporary):
-            return _swap(client, temporary, target, size_bytes, backup, note)
+            return _swap(client, temporary, target, size_bytes, backup, note, landed)
     raise RenameLied(f"{target}: the server said that it was renamed, but it is not there")
 
 
@@ -189,6 +193,7 @@ def _swap(
     size_bytes: int | None,
     backup: RemotePath,
     note: Callable[[Step], None],
+    landed: Callable[[RemoteEntry], None],
 ) -> RemoteEntry:
     """Replace *target* by way of *backup*, the version before going last."""
     note(Step.SWAP)
@@ -213,6 +218,7 @@ def _swap(
         restore(client, backup, target)
         note(Step.NONE)
         raise RenameLied(f"{target}: the new version did not get its name; the old one is back")
+    landed(entry)
     client.delete_file(backup)
     note(Step.NONE)
     client.profile.confirm("rename")

@@ -73,6 +73,7 @@ class StagedFile:
         self.closed_in_journal = False  # the row says QUEUED: a crash now loses nothing
         self.reason: str | None = None
         self.step = Step.NONE  # what an attempt has begun on the server; in the journal before
+        self.strays: set[RemotePath] = set()  # temporary names that the server may have
         self._named = restored is not None  # its name in the directory survives a power cut
         self._fd = os.open(local_path, OPEN_FLAGS, 0o600)
         if restored is None:
@@ -167,6 +168,7 @@ class StagedFile:
                 reason=self.reason,
                 step=self.step,
                 content=None if state is StagedState.OPEN else self._small_content(),
+                strays=tuple(sorted(self.strays - {self.temporary_path()})),
             )
 
     def _small_content(self) -> bytes | None:
@@ -215,6 +217,7 @@ class StagedFile:
         self.state = record.state
         self.reason = record.reason
         self.step = record.step
+        self.strays = {self.temporary_path(), *record.strays}
         self.closed_in_journal = record.state is StagedState.QUEUED
 
     def snapshot(self, target: Path) -> int:
@@ -242,14 +245,19 @@ class Staging:
         self._made: set[str] = set()
         make_directory(directory)
 
+    def new_id(self) -> str:
+        """An id that nobody has; names on the server that carry it are known as ours."""
+        new_id = secrets.token_hex(8)
+        self._made.add(new_id)
+        return new_id
+
     def create(self, path: RemotePath, *, base: Base | None, now_ns: int) -> StagedFile:
         """A new staged file for *path*.
 
         Raises:
             OSError: the local disk refused.
         """
-        staged_id = secrets.token_hex(8)
-        self._made.add(staged_id)
+        staged_id = self.new_id()
         return StagedFile(staged_id, self.directory / staged_id, path, base=base, now_ns=now_ns)
 
     def inspect(self, record: StagedRecord) -> tuple[OnDisk, int]:

@@ -7,6 +7,7 @@ that waiting can't mend makes the file HELD: shown to the user, kept, never drop
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -15,18 +16,20 @@ from collections.abc import Callable
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     NoSpace,
+    NotFound,
     RemoteError,
     RemoteTimeout,
     RemoteUnavailable,
     ServerError,
 )
+from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
 from pyftpdrive.spool.attempt import Attempt, Conflict, Uploaded, VersionChanged
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.staging import StagedFile
-from pyftpdrive.spool.states import StagedState
+from pyftpdrive.spool.states import StagedState, Step
 
 log = logging.getLogger(__name__)
 
@@ -185,16 +188,52 @@ class Uploader:
                 self._clock.wait(self._changed, min(left, 0.05))
         return True
 
-    def discard(self, staged: StagedFile) -> None:
-        """Forget a staged file whose bytes are not wanted any more (deleted by the user)."""
+    def forget(self, staged: StagedFile) -> None:
+        """The user deleted or replaced *staged*: no later run finds it. Its bytes stay for now."""
         with self._changed:
             self._uploads.pop(staged.id, None)
             self._changed.notify_all()
         try:
             self._journal.delete(staged.id)
+            self._journal.sync()
         except OSError as error:
             log.warning("%s: the journal is not told that it was deleted: %s", staged.path, error)
+        strays = set(staged.strays)
+        if staged.step is Step.SWAP:
+            strays.add(staged.backup_path())
+        for stray in strays:
+            self.remove_later(stray)
+
+    def discard(self, staged: StagedFile) -> None:
+        """Forget a staged file whose bytes are not wanted any more."""
+        self.forget(staged)
         staged.close()
+
+    def remove_later(self, stray: RemotePath) -> None:
+        """Remove a file of ours from the server, without waiting; tried again until it is gone."""
+
+        def remove(client: FtpClient, _control: JobControl) -> None:
+            with contextlib.suppress(NotFound):
+                client.delete_file(stray)
+
+        self.see_to(f"remove {stray}", remove)
+
+    def see_to(
+        self, label: str, work: Callable[[FtpClient, JobControl], None], *, failures: int = 0
+    ) -> None:
+        """Run *work* on a session, in its turn, until it succeeds or the server refuses."""
+
+        def ended(job: Job[None]) -> None:
+            error = job.error
+            if isinstance(error, RemoteError) and error.retryable and not self._stopped:
+                self.see_to(label, work, failures=failures + 1)
+            elif error is not None and not isinstance(error, JobCancelled):
+                log.info("%s: given up: %s", label, error)
+
+        job = self._engine.job(label, work, priority=Priority.UPLOAD, on_done=ended)
+        if failures:
+            job.not_before = self._clock.monotonic() + _pause(failures)
+        self._engine.submit(job)
 
     def hurry(self, staged: StagedFile) -> None:
         """Somebody waits for *staged*: an attempt that waits for its turn begins now."""
@@ -424,7 +463,7 @@ class Uploader:
         """Try again later, or hold."""
         staged = upload.staged
         upload.failures += 1
-        delay = min(RETRY_FIRST_S * 2 ** min(upload.failures - 1, 10), RETRY_MAX_S)
+        delay = _pause(upload.failures)
         retry = error.retryable or isinstance(error, NoSpace)
         with staged.lock:
             writing = staged.state is StagedState.OPEN  # its close sends it again
@@ -443,6 +482,8 @@ class Uploader:
             self._launch(upload, delay_s=delay)
         else:
             log.warning("upload of %s is held: %s", staged.path, error)
+            for stray in set(staged.strays):
+                self.remove_later(stray)
 
     def _note_held(self, staged: StagedFile) -> None:
         try:
@@ -452,3 +493,8 @@ class Uploader:
             self._journal.sync()
         except OSError as error:  # the row still says QUEUED: the next run finds out again
             log.warning("%s: the journal is not told that it is held: %s", staged.path, error)
+
+
+def _pause(failures: int) -> float:
+    """Seconds before the next attempt after so many."""
+    return float(min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S))
