@@ -32,7 +32,7 @@ from pyftpdrive.ftp.jobs import JobControl
 from pyftpdrive.spool.attempt import same_time
 from pyftpdrive.spool.journal import Journal, Swap
 from pyftpdrive.spool.replace import put_in_place, restore
-from pyftpdrive.spool.staging import Base
+from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import StagedState, Step
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,8 @@ class Namespace:
                 raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
             node = self._files.nodes.get(path)
             self._set_aside(node)
-            begun = node and node.staged and node.staged.step is not Step.NONE
-            if node is None or node.entry is not None or begun:
+            staged = node.staged if node is not None else None
+            if node is None or not node.is_new or (staged and _server_may_have(staged)):
                 try:
                     self._delete_remote(path, node)
                 except FsError:
@@ -334,8 +334,10 @@ class Namespace:
             if staged is None or not node.is_new:
                 return False
             with staged.lock:
-                begun = staged.step is not Step.NONE  # the server has a part of it under its name
-                if begun or staged.state in (StagedState.COMMITTING, StagedState.DONE):
+                if _server_may_have(staged) or staged.state in (
+                    StagedState.COMMITTING,
+                    StagedState.DONE,
+                ):
                     return False
                 staged.path = new
                 if over is not None:
@@ -461,6 +463,14 @@ class Namespace:
             self._view.metadata.expire(parent(swap.target))
 
         self._files.uploader.see_to(f"finish the rename to {swap.target}", finish)
+
+
+def _server_may_have(staged: StagedFile) -> bool:
+    """Whether a file without a version on the server may be there all the same, whole or in part.
+
+    An earlier run may have ended between its upload and the journal's word of it.
+    """
+    return staged.recovered or staged.step is not Step.NONE
 
 
 def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None) -> None:

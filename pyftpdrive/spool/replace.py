@@ -119,7 +119,7 @@ def put_in_place(
     names_before = _names(client, parent(target)) if unproven else frozenset()
     try:
         client.rename(temporary, target)
-    except REFUSALS as refusal:
+    except (NotFound, *REFUSALS) as refusal:
         seen, left = client.look([target, temporary])
         if unproven and left is not None:
             threading.Event().wait(LATE_RENAME_S)

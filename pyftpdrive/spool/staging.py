@@ -73,8 +73,9 @@ class StagedFile:
         self.closed_in_journal = False  # the row says QUEUED: a crash now loses nothing
         self.reason: str | None = None
         self.step = Step.NONE  # what an attempt has begun on the server; in the journal before
+        self.recovered = restored is not None  # the server may have had it without our knowing
         self.strays: set[RemotePath] = set()  # temporary names that the server may have
-        self._named = restored is not None  # its name in the directory survives a power cut
+        self._named = False  # its name in the directory survives a power cut
         self._fd = os.open(local_path, OPEN_FLAGS, 0o600)
         if restored is None:
             os.ftruncate(self._fd, self.size_bytes)

@@ -416,8 +416,7 @@ class Uploader:
                 self._journal.delete(staged.id)
             else:  # a newer version builds on this one now
                 self._journal.put(staged.record())
-            if not finished or len(self._uploads) == 1:
-                self._journal.sync()
+            self._journal.sync()
         except OSError as error:
             log.warning("%s is on the server, but the journal is not told: %s", staged.path, error)
         if finished:
