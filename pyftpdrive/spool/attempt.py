@@ -141,6 +141,7 @@ class Attempt:
             return self._done(target)
         stamped_ns = staged.modified_ns
         listed_ns = stamp(self._client, self._temporary, stamped_ns)
+        staged.candidate = Base(size_bytes=self._size_bytes, modified_ns=listed_ns)
         try:
             entry = put_in_place(
                 self._client,
@@ -254,12 +255,10 @@ class Attempt:
         staged = self._staged
         if there is None:
             return Target.ABSENT
-        base = staged.base
-        if (
-            base is not None
-            and there.size_bytes in (None, base.size_bytes)
-            and same_time(there.modified_ns, base.modified_ns)
-        ):
+        if _is_version(there, staged.base):
+            return Target.BASE
+        if _is_version(there, staged.candidate):  # it got its name, and we never heard of it
+            staged.base = staged.candidate
             return Target.BASE
         if staged.step is Step.DIRECT:
             return Target.BASE  # a part of the new bytes, from an attempt that was cut
@@ -373,6 +372,15 @@ def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
         return client.get_file_mtime(path)
     except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
         return None
+
+
+def _is_version(there: RemoteEntry, version: Base | None) -> bool:
+    """Whether the server's file is *version*, as far as its size and time tell."""
+    return (
+        version is not None
+        and there.size_bytes in (None, version.size_bytes)
+        and same_time(there.modified_ns, version.modified_ns)
+    )
 
 
 def same_time(one_ns: int | None, other_ns: int | None) -> bool:
