@@ -346,6 +346,7 @@ class Namespace:
                     )
                 self._journal.put(staged.record())
             node.entry = over
+        self._sync_journal()
         return True
 
     def _replaced(self, target: FileNode | None) -> None:

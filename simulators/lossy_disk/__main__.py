@@ -8,6 +8,7 @@ leave, "restore" makes that the content, as after a restart.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import threading
 import time
@@ -101,8 +102,11 @@ class LossyDiskOperations(fuse.Operations):
 
     # -- content -----------------------------------------------------------------------------
 
-    def open(self, path: str, _flags: int) -> int:
-        return self._opened(self._disk.at(path))
+    def open(self, path: str, flags: int) -> int:
+        inode = self._disk.at(path)
+        if flags & os.O_TRUNC:  # libfuse leaves it to us
+            self._disk.truncate(inode, 0, time.time_ns())
+        return self._opened(inode)
 
     def release(self, _path: str, fh: int) -> int:
         self._open.pop(fh, None)

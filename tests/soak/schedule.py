@@ -612,5 +612,5 @@ class Schedule:
 def _short(content: Content | bool) -> str:
     if not isinstance(content, bytes):
         return str(content)
-    marks = sorted({part.split(b">")[0] for part in content.split(b"<")[1:] if b">" in part})
+    marks = sorted({part.split(b">")[0][:12] for part in content.split(b"<")[1:] if b">" in part})
     return f"{len(content)} bytes {b' '.join(marks[:4]).decode(errors='replace')}"
