@@ -13,7 +13,7 @@ import pytest
 from tests.helpers import capabilities, guards
 
 HERE = Path(__file__).resolve().parent
-MARKERS = ("unit", "integration", "mount")
+MARKERS = ("unit", "integration", "mount", "soak")
 _homes = itertools.count()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

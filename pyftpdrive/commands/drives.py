@@ -53,7 +53,9 @@ def _print_status(answer: dict[str, Any]) -> None:
         table.add_row("state", escape(answer["error"]))
     else:
         sessions, cache, uploads = answer["sessions"], answer["cache"], answer["uploads"]
-        reach = "reachable" if sessions["reachable"] else "NOT reachable"
+        reach = "reachable"
+        if not sessions["reachable"]:
+            reach = f"NOT reachable for {sessions['unreachable_s']:.0f} s: what is shown may be old"
         table.add_row("since", answer["since"])
         table.add_row("server", f"{reach}, {sessions['open']} of {sessions['limit']} sessions")
         table.add_row(

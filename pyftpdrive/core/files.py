@@ -290,6 +290,8 @@ class Files:
         node = require_open(context)
         if not context.writable:
             raise FsError(FsStatus.BAD_HANDLE, "the handle was opened for reading")
+        if not data:
+            return 0  # POSIX: nothing changes, also behind the end
         try:
             with node.lock:
                 return self._stage_locked(node).write(offset, data, self._clock.now_ns())

@@ -469,9 +469,10 @@ class Namespace:
 def _server_may_have(staged: StagedFile) -> bool:
     """Whether a file without a version on the server may be there all the same, whole or in part.
 
-    An earlier run may have ended between its upload and the journal's word of it.
+    An earlier run may have ended between its upload and the journal's word of it, and the reply
+    to a rename may have been lost.
     """
-    return staged.recovered or staged.step is not Step.NONE
+    return staged.recovered or staged.step is not Step.NONE or staged.candidate is not None
 
 
 def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None) -> None:

@@ -45,6 +45,8 @@ T = TypeVar("T")
 AGING_S = 2.0  # a job that waited this long counts as one priority more urgent
 SESSION_IDLE_MAX_S = 50.0  # surplus sessions are given back to the server after this
 LIMIT_RETRY_S = 300.0  # a learned limit is tried again after this
+SUSPECT_IDLE_S = 5.0  # a session that was not used for so long is asked for a sign of life first
+CLOCK_JUMP_S = 5.0  # the wall clock ran ahead of the monotonic one: the machine slept
 PROBE_HOLD_S = 0.2  # between two connection attempts that jobs ask for
 FATAL_AT_LOGIN = (LoginRefused, TlsError, NotAnFtpServer)
 
@@ -64,6 +66,7 @@ class _Link:
     """What is known about reaching the server. Guarded by the engine's lock."""
 
     failures: int = 0  # connection attempts in a row that failed
+    lost_at: float = 0.0  # when the first of them failed
     error: RemoteError | None = None
     attempted_at: float = float("-inf")
     connecting: int = 0
@@ -79,6 +82,7 @@ class _Worker:
         self.job: Job[object] | None = None
         self.thread: threading.Thread | None = None
         self.idle_since = 0.0
+        self.wall_ahead_s = 0.0  # wall clock minus monotonic clock when it was last used
 
 
 class _Control:
@@ -237,8 +241,15 @@ class Engine:
                 "limit": self._limit_locked(),
                 "queued": len(self._queue),
                 "reachable": self._link.failures == 0,
+                "unreachable_s": self._unreachable_locked(),
                 "last_error": self._last_error,
             }
+
+    def _unreachable_locked(self) -> float | None:
+        """For how long nobody has answered; None: the server answers."""
+        if self._link.failures == 0:
+            return None
+        return round(self.clock.monotonic() - self._link.lost_at, 1)
 
     def stop(self) -> None:
         """End all sessions; queued jobs fail. Returns when every thread has ended."""
@@ -298,6 +309,7 @@ class Engine:
 
     def _launch_locked(self, worker: _Worker) -> None:
         worker.idle_since = self.clock.monotonic()
+        worker.wall_ahead_s = self.clock.now_ns() / 1e9 - worker.idle_since
         name = f"ftp-session-{len(self._workers) + 1}"
         worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
         self._workers.append(worker)
@@ -389,6 +401,8 @@ class Engine:
             elif others:
                 keep = False
             else:
+                if link.failures == 0:
+                    link.lost_at = self.clock.monotonic()
                 link.failures += 1
                 link.error = error
                 self._last_error = str(error)
@@ -477,6 +491,8 @@ class Engine:
         try:
             if job.cancelled:
                 raise JobCancelled(job.label)
+            if not self._is_alive(worker):
+                raise JobYielded(job.label)  # goes on when there is a new session
             client.on_activity = lambda: setattr(job, "last_activity", self.clock.monotonic())
             result = job.work(client, _Control(self, job))
         except (RemoteError, JobCancelled, JobYielded) as caught:
@@ -498,6 +514,26 @@ class Engine:
             job.fail(error)
         else:
             job.finish(result)
+
+    def _is_alive(self, worker: _Worker) -> bool:
+        """Whether a session that may have died unnoticed still answers; if not, it is closed.
+
+        Sleep and a change of networks leave sockets that look fine and never answer. Asking first
+        costs a round trip after a pause; not asking would cost a program its whole deadline.
+        """
+        now = self.clock.monotonic()
+        wall_ahead_s = self.clock.now_ns() / 1e9 - now
+        slept = abs(wall_ahead_s - worker.wall_ahead_s) > CLOCK_JUMP_S
+        worker.wall_ahead_s = wall_ahead_s
+        if not slept and now - worker.client.last_used < SUSPECT_IDLE_S:
+            return True
+        try:
+            worker.client.noop(self.options.deadline_s / 3)
+        except RemoteError as error:
+            log.info("a session died while nobody used it: %s", error)
+            worker.client.close_abruptly()
+            return False
+        return True
 
     def _requeue(self, worker: _Worker, job: Job[object], error: BaseException | None) -> bool:
         """Put *job* back when it yielded or when its session died; True when it is queued."""

@@ -119,9 +119,9 @@ class FtpClient:
         """Cut the connections from another thread: the owner's wait fails at once."""
         self._session.close()
 
-    def noop(self) -> None:
-        """Ask for a sign of life."""
-        self._session.command("NOOP")
+    def noop(self, timeout_s: float | None = None) -> None:
+        """Ask for a sign of life; *timeout_s* bounds the wait for it."""
+        self._session.command("NOOP", timeout_s=timeout_s)
 
     # -- looking ----------------------------------------------------------------------------
 

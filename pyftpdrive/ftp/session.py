@@ -132,11 +132,17 @@ class Session:
     # -- commands ---------------------------------------------------------------------------
 
     def command(
-        self, verb: str, argument: RemotePath | bytes | None = None, *, prefix: bytes = b""
+        self,
+        verb: str,
+        argument: RemotePath | bytes | None = None,
+        *,
+        prefix: bytes = b"",
+        timeout_s: float | None = None,
     ) -> Reply:
         """Send *verb* with *prefix* and *argument*; the reply, whatever it says."""
         octets = self.wire(argument) if isinstance(argument, str) else argument
-        return self.channel.command(verb, prefix + octets if octets is not None else None)
+        line = prefix + octets if octets is not None else None
+        return self.channel.command(verb, line, timeout_s=timeout_s)
 
     def flight(self, lines: Sequence[bytes]) -> list[Reply]:
         """Send metadata commands together where the server was proven to bear it."""
