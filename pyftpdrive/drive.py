@@ -18,6 +18,7 @@ from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine, EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.profile import ServerProfile
+from pyftpdrive.ftp.profile_store import PROFILES_NAME, ProfileStore
 from pyftpdrive.spool import slots
 from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, StagedFile, Staging
@@ -59,6 +60,12 @@ class Drive:
             RemoteError: the server can't be used as configured; nothing keeps running.
             OSError: the local directories can't be used.
         """
+        ProfileStore(
+            self.options.spool_directory / PROFILES_NAME,
+            self.options.client.identity,
+            self.profile,
+            self.clock,
+        ).open()
         self.engine.start()
         try:
             self._build()
@@ -74,7 +81,7 @@ class Drive:
         client = options.client
         self._slot = slots.take(
             options.spool_directory,
-            f"{client.username}@{client.host}:{client.port}/{client.root}",
+            client.identity,
             server_url(client),
         )
         spool = self._slot.directory

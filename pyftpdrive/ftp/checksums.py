@@ -122,6 +122,14 @@ def ways(features: Mapping[str, str], *, answered: bool) -> list[str]:
     return list(dict.fromkeys(way for _, way in found))
 
 
+def is_way(text: str) -> bool:
+    """Whether *text* is a command that `ways` can name: it comes from a file."""
+    verb, separator, algorithm = text.partition(" ")
+    if separator:
+        return verb == "HASH" and algorithm in [a.value for a in Algorithm]
+    return verb in dict(_VERBS)
+
+
 # -- what was answered ----------------------------------------------------------------------------
 
 _HASH = re.compile(r"^ *([A-Za-z][\w-]*) +(\d+)-(\d+) +([0-9A-Fa-f]+)(?: |$)", re.MULTILINE)

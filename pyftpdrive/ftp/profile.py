@@ -6,8 +6,23 @@ it does not know it (NO); a refusal for one file proves nothing.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from enum import Enum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_VARYING = re.compile(  # clock times, dates, "You are user number 3 of 50"; not "3.1"
+    r"\b\d{1,2}:\d{2}(?::\d{2})?\b"
+    r"|\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b"
+    r"|(?<!\w)(?<!\d\.)\d+(?!\w|\.\d)",
+    re.IGNORECASE,
+)
+# Asked again by the first login of each run, for nothing: never kept from an earlier one.
+LEARNED_AT_LOGIN = frozenset({"feat", "utf8"})
 
 
 @unique
@@ -23,7 +38,8 @@ class ServerProfile:
     """The abilities of one server.
 
     Locking: `_lock` (a leaf) guards every change that looks before it writes. Single attributes
-    may be read and set without it: they are independent of each other.
+    may be read and set without it: they are independent of each other. The watcher is called
+    under no lock.
     """
 
     def __init__(self) -> None:
@@ -59,17 +75,23 @@ class ServerProfile:
         self.sessions_limit: int | None = None  # learned by the engine; None: none met
         self._pipelining_failures = 0
         self._checksum_timeouts = 0
+        self._marks: dict[str, str] = {}  # what tells this server from another
+        self._watcher: Callable[[], None] | None = None
 
     def confirm(self, ability: str) -> None:
         """Note that *ability* worked; a NO that another session proved stays."""
         with self._lock:
-            if getattr(self, ability) is Proof.UNKNOWN:
+            changed = getattr(self, ability) is Proof.UNKNOWN
+            if changed:
                 setattr(self, ability, Proof.YES)
+        self._tell(changed=changed)
 
     def deny(self, ability: str) -> None:
         """Note that the server can't do *ability*."""
         with self._lock:
+            changed = getattr(self, ability) is not Proof.NO
             setattr(self, ability, Proof.NO)
+        self._tell(changed=changed)
 
     def pipelining_broke(self) -> None:
         """Note a flight whose replies did not all come.
@@ -86,8 +108,66 @@ class ServerProfile:
         """Note a digest that never came: once may be the network, the second time is NO."""
         with self._lock:
             self._checksum_timeouts += 1
-            if self._checksum_timeouts > 1:
-                self.checksum = Proof.NO
+            given_up = self._checksum_timeouts > 1
+        if given_up:
+            self.deny("checksum")
+
+    # -- which server it is -----------------------------------------------------------------
+
+    def greeted(self, banner: str) -> None:
+        """Note the greeting; another than before: it is another server, nothing is proven."""
+        self.banner = banner
+        self._recognize("banner", banner, set(self.proofs()))
+
+    def identified(self, system: str) -> None:
+        """Note what SYST says; another than before: nothing is proven but by this login."""
+        self.system = system
+        self._recognize("system", system, set(self.proofs()) - LEARNED_AT_LOGIN)
+
+    def _recognize(self, mark: str, text: str, doubtful: set[str]) -> None:
+        plain = " ".join(_VARYING.sub("#", text).split())
+        digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        before = self._marks.get(mark)
+        self._marks[mark] = digest
+        if before not in (None, digest):
+            self._forget(doubtful)
+        self._tell(changed=before != digest)
+
+    def _forget(self, abilities: set[str]) -> None:
+        with self._lock:
+            for ability in abilities:
+                setattr(self, ability, Proof.UNKNOWN)
+            self.checksum_way = ""
+            if "feat" in abilities:
+                self.features = {}
+            self.host_from_pasv = self.clock_offset_s = self.sessions_limit = None
+            self._pipelining_failures = self._checksum_timeouts = 0
+
+    # -- kept from one run to the next ------------------------------------------------------
+
+    def proofs(self) -> dict[str, Proof]:
+        """Every ability and what is known about it."""
+        return {key: value for key, value in vars(self).items() if isinstance(value, Proof)}
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What tells this server from another, as far as it was heard."""
+        return dict(self._marks)
+
+    def recall(self, proofs: Mapping[str, Proof], marks: Mapping[str, str], way: str) -> None:
+        """Believe what an earlier run proved, until the server turns out to be another one."""
+        for ability, proof in proofs.items():
+            setattr(self, ability, proof)
+        self._marks.update(marks)
+        self.checksum_way = way
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call *watcher* after each change, in the thread that learned it."""
+        self._watcher = watcher
+
+    def _tell(self, *, changed: bool) -> None:
+        if changed and self._watcher is not None:
+            self._watcher()
 
     def snapshot(self) -> dict[str, object]:
         """Everything known, in plain values, for `status` and `doctor`."""

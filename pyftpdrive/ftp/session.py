@@ -71,6 +71,11 @@ class ClientOptions:
     timeout_s: float = 30.0  # for each wait on the network
     root: str = ""  # mounted directory; '' = where the login lands, relative = below that
 
+    @property
+    def identity(self) -> str:
+        """What makes it another drive: who, where, which directory. No secret in it."""
+        return f"{self.username}@{self.host}:{self.port}/{self.root}"
+
 
 class Session:
     """A control connection and what we know about its state. Not thread-safe.
@@ -269,7 +274,7 @@ class Session:
             raise self._door_shut(exc) from exc
         if reply.code >= 300:
             raise self._refused(reply)
-        self.profile.banner = reply.text
+        self.profile.greeted(reply.text)
 
     def _log_in(self, channel: ControlChannel) -> None:
         """USER and PASS. Source: RFC 959 5.4; 202 and 232 as servers really say them."""
@@ -315,7 +320,8 @@ class Session:
 
     def _agree(self, channel: ControlChannel) -> None:
         """Protection, features, encoding, type, place: as few round trips as are proven."""
-        if self.profile.feat is Proof.UNKNOWN:
+        first = self.profile.feat is Proof.UNKNOWN
+        if first:
             reply = channel.command("FEAT")
             if reply.code == 211:
                 self.profile.features = parse_feat(reply)
@@ -330,6 +336,9 @@ class Session:
                 self._note_utf8(channel.command("OPTS", b"UTF8 ON"))
             place = self._prove_pipelining(channel)
         else:
+            if first:  # elsewhere it is part of the proof of pipelining
+                reply = channel.command("SYST")
+                self.profile.identified(reply.text if reply.code == 215 else "")
             lines = [command_line("OPTS", b"UTF8 ON")] if utf8 else []
             replies = self.flight([*lines, command_line("TYPE", b"I"), command_line("PWD")])
             if utf8:
@@ -372,7 +381,7 @@ class Session:
             self.profile.pipelining_broke()
             raise
         if system.code == 215:
-            self.profile.system = system.text
+            self.profile.identified(system.text)
         if kind.code == 200 and place.code == 257:
             self.profile.confirm("pipelining")
             return place
