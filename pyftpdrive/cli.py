@@ -13,15 +13,14 @@ import click
 from pyftpdrive.base.errors import (
     ConfigError,
     LoginRefused,
-    MountError,
-    MountProblem,
     NotAnFtpServer,
     NotFound,
     PyftpdriveError,
     RemoteError,
     TlsError,
 )
-from pyftpdrive.commands.common import Exit, fail
+from pyftpdrive.commands.common import Exit, exit_code, fail
+from pyftpdrive.commands.doctor import doctor
 from pyftpdrive.commands.drives import status, unmount
 from pyftpdrive.commands.held import held, recover
 from pyftpdrive.commands.mount import mount
@@ -44,25 +43,8 @@ def cli(debug: bool) -> None:  # noqa: FBT001  # main looks for it
     """Mount an FTP server as a drive, for every program."""
 
 
-for command in (mount, status, unmount, held, recover, password):
+for command in (mount, status, unmount, held, recover, doctor, password):
     cli.add_command(command)
-
-
-def _exit_code(error: PyftpdriveError) -> Exit:
-    if isinstance(error, LoginRefused):
-        return Exit.LOGIN
-    if isinstance(error, TlsError):
-        return Exit.TLS
-    if isinstance(error, NotAnFtpServer):
-        return Exit.NOT_FTP
-    if isinstance(error, MountError):
-        return {
-            MountProblem.MOUNT_POINT: Exit.MOUNT_POINT,
-            MountProblem.HOST_MISSING: Exit.HOST_MISSING,
-            MountProblem.REFUSED: Exit.MOUNT_POINT,
-            MountProblem.NOT_MOUNTED: Exit.NOT_MOUNTED,
-        }[error.problem]
-    return Exit.UNREACHABLE if isinstance(error, RemoteError) else Exit.INTERNAL
 
 
 def _advice(error: PyftpdriveError) -> str:
@@ -92,7 +74,7 @@ def main() -> None:
     except PyftpdriveError as error:
         text = " ".join(str(error).split()).rstrip(".")
         advice = _advice(error)
-        fail(_exit_code(error), f"{text}. {advice}" if advice else text)
+        fail(exit_code(error), f"{text}. {advice}" if advice else text)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         raise SystemExit(int(Exit.USAGE)) from None

@@ -14,6 +14,15 @@ import click
 
 from pyftpdrive import config as configuration
 from pyftpdrive import passwords
+from pyftpdrive.base.errors import (
+    LoginRefused,
+    MountError,
+    MountProblem,
+    NotAnFtpServer,
+    PyftpdriveError,
+    RemoteError,
+    TlsError,
+)
 from pyftpdrive.config import Config
 from pyftpdrive.options import OPTIONS, Option, ValueType
 
@@ -33,6 +42,25 @@ class Exit(IntEnum):
     HOST_MISSING = 8
     TLS = 9
     NOT_FTP = 10
+    FINDINGS = 11  # of `doctor`: the server can be used, but something won't work
+
+
+def exit_code(error: PyftpdriveError) -> Exit:
+    """How the program ends for *error*."""
+    if isinstance(error, LoginRefused):
+        return Exit.LOGIN
+    if isinstance(error, TlsError):
+        return Exit.TLS
+    if isinstance(error, NotAnFtpServer):
+        return Exit.NOT_FTP
+    if isinstance(error, MountError):
+        return {
+            MountProblem.MOUNT_POINT: Exit.MOUNT_POINT,
+            MountProblem.HOST_MISSING: Exit.HOST_MISSING,
+            MountProblem.REFUSED: Exit.MOUNT_POINT,
+            MountProblem.NOT_MOUNTED: Exit.NOT_MOUNTED,
+        }[error.problem]
+    return Exit.UNREACHABLE if isinstance(error, RemoteError) else Exit.INTERNAL
 
 
 def fail(code: Exit, *lines: str) -> NoReturn:

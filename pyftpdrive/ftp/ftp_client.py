@@ -28,7 +28,6 @@ from pyftpdrive.base.errors import (
     NotFound,
     NotImplementedByServer,
     ProtocolViolation,
-    RemoteError,
     RemoteTimeout,
     RemoteUnavailable,
 )
@@ -70,6 +69,11 @@ class FtpClient:
         self._session = Session(options, profile, clock or SystemClock())
 
     # -- the session ------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """What the client stands on; for `probes`."""
+        return self._session
 
     @property
     def connected(self) -> bool:
@@ -155,7 +159,8 @@ class FtpClient:
             return RemoteEntry(name="", kind=Kind.DIRECTORY)
         entry = self._mlst(path) if self.profile.mlst is not Proof.NO else None
         if entry is None or entry.kind is Kind.LINK:
-            entry = evidence.look(self._session, path, thorough=self._sizes_unknown()) or entry
+            thorough = self.profile.size is Proof.NO  # a missing SIZE proves nothing then
+            entry = evidence.look(self._session, path, thorough=thorough) or entry
         if entry is None:
             raise NotFound(f"{path}: does not exist")
         return entry
@@ -179,10 +184,6 @@ class FtpClient:
         with contextlib.suppress(NotFound):
             return self.stat(path)
         return None
-
-    def _sizes_unknown(self) -> bool:
-        """True when a missing SIZE proves nothing about a file."""
-        return self.profile.size is Proof.NO
 
     def _mlst(self, path: RemotePath) -> RemoteEntry | None:
         """What MLST says; None: ask otherwise."""
@@ -495,7 +496,5 @@ class FtpClient:
         except RemoteUnavailable:
             if before is Proof.NO or self.profile.tls13_data is not Proof.NO:
                 raise
-        except RemoteError:
-            raise
         self.reconnect()
         return run()

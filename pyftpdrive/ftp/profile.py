@@ -62,6 +62,8 @@ class ServerProfile:
         self.checksum_way = ""  # the command that answered: "HASH SHA-256", "XMD5"; '': none yet
         self.rename = Proof.UNKNOWN  # NO: this login may store files but not rename them
         self.rename_over = Proof.UNKNOWN  # RNTO replaces a file that is there
+        self.rmd_recursive = Proof.UNKNOWN  # YES: RMD removes a directory with what is in it
+        self.ignores_case = Proof.UNKNOWN  # YES: 'A' and 'a' are one name
         self.utf8 = Proof.UNKNOWN
         self.feat = Proof.UNKNOWN
         self.pipelining = Proof.UNKNOWN  # several metadata commands in one write

@@ -95,6 +95,10 @@ class ProfileStore:
             proofs = {ability: belief.proof for ability, belief in self._recalled.items()}
             self._profile.recall(proofs, kept.marks, way)
             self._marks = self._profile.marks
+        self.keep()
+
+    def keep(self) -> None:
+        """Write down what the profile learns from now on, beside what earlier runs learned."""
         self._profile.watch(self.save)
 
     def save(self) -> None:
