@@ -105,6 +105,8 @@ class Examination:
 
         Only what the server said: masked in our own words, the password would show.
         """
+        if isinstance(words, RemoteError):
+            words = words.reply or words
         text, password = str(words), self.client_options.password.reveal()
         return plain(text.replace(password, "***") if len(password) >= SECRET_MIN else text)
 
@@ -153,7 +155,7 @@ class Examination:
                 return self._away(check, error)
             return self._broken(check, error)
         except PyftpdriveError as error:  # a refusal where none was expected
-            return _unknown(check, f"could not be found out: {self.said(error)}")
+            return _unknown(check, f"could not be found out: {self.said(str(error))}")
 
     def _broken(self, check: Check, error: RemoteError) -> Finding:
         """The check's own trouble, or the end of the server?"""
@@ -162,16 +164,16 @@ class Examination:
                 self.connect()
             except RemoteError as gone:
                 return self._away(check, gone)
-        return _unknown(check, f"could not be found out: {self.said(error)}")
+        return _unknown(check, f"could not be found out: {self.said(str(error))}")
 
     def _away(self, check: Check, error: RemoteError) -> Finding:
         """There is no session to be had: the run ends."""
-        seen, remedy = self.said(error), advice(error)
+        seen, remedy = self.said(str(error)), advice(error)
         if isinstance(error, TooManySessions) and self.options.drives:
             drives = ", ".join(self.options.drives)
             seen = (
                 f"the server takes no more sessions now, and your drive on {drives} holds "
-                f"what it allows ({self.said(error.reply or error)})"
+                f"what it allows ({self.said(error)})"
             )
             remedy = f"Unmount {drives} for the check, or allow more sessions in the server app."
         self.report.fatal, self.report.why = error, seen

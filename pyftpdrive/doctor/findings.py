@@ -84,7 +84,7 @@ class Report:
         if bad:
             return f"The server can be used, but {len(bad)} thing(s) won't work as you want."
         if self.verdict is Verdict.NOTICE:
-            return "The server can be used; the drive works around what is noted here."
+            return "The server can be used; what is noted here is worth knowing."
         return "The server does all that the drive wants."
 
     def as_json(self) -> dict[str, object]:

@@ -139,7 +139,7 @@ def sessions(exam: Examination) -> Finding:
             other.connect()
     except (TooManySessions, LoginRefused) as error:
         others.pop()
-        said = exam.said(error.reply or error)
+        said = exam.said(error)
     finally:
         for other in others:
             other.disconnect()

@@ -287,7 +287,7 @@ def renaming_over(exam: Examination) -> Finding:
     refused: RemoteError | None = None
     try:
         client.rename(source, target)
-    except REFUSALS as error:
+    except (NotFound, *REFUSALS) as error:  # NotFound: refused, and *source* is gone
         refused = error
     there = _names(exam)
     if refused is not None and "source.bin" in there:

@@ -465,14 +465,26 @@ class Commands(TLS_FTPHandler):
         new = self.absolute(arg)
         try:
             if not self.lies():
-                if not self.profile.rename_over and self._is_taken(old, new):
+                if self.fault_of("rename_aside") is not None:
+                    self.storage.rename(old, self._free_name(old, new))
+                elif not self.profile.rename_over and self._is_taken(old, new):
                     self.answer("rnto_exists", path=new, arg=arg)
                     return
-                self.storage.rename(old, new)
+                else:
+                    self.storage.rename(old, new)
         except OSError as error:
             self.fail("rnto_failed", arg, error)
             return
         self.answer("rnto", path=new, arg=arg)
+
+    def _free_name(self, old: str, new: str) -> str:
+        """*new*, or "name (1).ext" and so on when it is taken."""
+        stem, suffix = posixpath.splitext(new)
+        name, number = new, 0
+        while self._is_taken(old, name):
+            number += 1
+            name = f"{stem} ({number}){suffix}"
+        return name
 
     def _is_taken(self, old: str, new: str) -> bool:
         if self.profile.ignores_case and old.casefold() == new.casefold():

@@ -31,6 +31,7 @@ transfer: exactly that many octets of the data have passed. A transfer that is s
 | pasv_host | PASV announces `host` | host | never connects to a third host |
 | dead_port | EPSV and PASV announce a port that nobody listens on | | the other mode; a deadline |
 | lie | 2xx and nothing is done (STOR takes the data and drops it) | | verifies |
+| rename_aside | RNTO onto an existing file leaves it and calls the new one "name (1).ext", 250 | | looks what is there; keeps the old file until the new one has its name |
 | recursive_rmd | RMD removes a full directory | | lists afresh before RMD |
 | split_reply | the reply comes octet by octet, `seconds` apart | seconds | its parser is incremental |
 | raw_reply | `text` goes out as it is instead of the reply | text | one clear error |
@@ -79,6 +80,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "pasv_host": ("host",),
     "dead_port": (),
     "lie": (),
+    "rename_aside": (),
     "recursive_rmd": (),
     "split_reply": (),
     "raw_reply": ("text",),
@@ -88,7 +90,16 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 }
 KINDS = frozenset(_NEEDS)
 _ALWAYS = frozenset(
-    {"read_only", "quota", "limit", "idle", "recursive_rmd", "bandwidth", "latency"}
+    {
+        "read_only",
+        "quota",
+        "limit",
+        "idle",
+        "rename_aside",
+        "recursive_rmd",
+        "bandwidth",
+        "latency",
+    }
 )
 _PSEUDO = frozenset({"CONNECT", "LOGIN", "*"})
 
