@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pyftpdrive.control import channel
 if TYPE_CHECKING:
     from pyftpdrive.doctor.findings import Report
 
+PIPED_COLUMNS = 200
 WORDS = {"good": "good", "unknown": "?", "notice": "notice", "bad": "BAD"}
 STYLES = {"good": "green", "unknown": "dim", "notice": "yellow", "bad": "bold red"}
 
@@ -43,12 +45,14 @@ def doctor(
     url = server if server is None or "://" in server else f"ftp://{server}"
     config = load_config(url, config_file, options, ask=password_prompt)
     secrets = [config.ftp.password.reveal()] if config.ftp.password else []
-    logger.set_up(
+    warning = logger.set_up(
         level=config.logging.level,
         file=configuration.log_file(config),
         console=config.logging.console,
         secrets=secrets,
     )
+    if warning:
+        click.echo(f"pyftpdrive: {warning}", err=True)
     report = _examine(config)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -100,7 +104,8 @@ def _print(report: Report) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # Piped, a line is a line: who reads it may search it.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
     table = Table("check", "verdict", "seen", title=escape(report.server), title_justify="left")
     untried: dict[str, list[str]] = {}
     for found in report.findings:
