@@ -66,7 +66,8 @@ class Examination:
         self._factory = client_factory or (
             lambda: FtpClient(self.client_options, profile, clock=clock)
         )
-        self._watch = _Watch()
+        self._clients: list[FtpClient] = []
+        self.watch = Watch()
         self.client = self.new_client()
         self.scratch: Scratch | None = None
         self.root: Listing | None = None  # None: not listed yet
@@ -76,7 +77,8 @@ class Examination:
     def new_client(self) -> FtpClient:
         """Another session, not connected yet; it ends with the run."""
         client = self._factory()
-        self._watch.clients.append(client)
+        self.watch.also(client.close_abruptly)
+        self._clients.append(client)
         return client
 
     def connect(self) -> None:
@@ -89,7 +91,7 @@ class Examination:
             try:
                 self.client.connect()
             except TooManySessions:
-                if not left or self.options.drives or self._watch.over:
+                if not left or self.options.drives or self.watch.over:
                     raise
                 threading.Event().wait(LATE_S)
             else:
@@ -114,7 +116,7 @@ class Examination:
 
     def run(self, checks: Sequence[Check]) -> Report:
         """Do *checks*; the scratch directory is gone afterwards, also after Ctrl+C."""
-        self._watch.begin(DEADLINE_S)
+        self.watch.begin(DEADLINE_S)
         in_step = False
         try:
             for check in checks:
@@ -123,12 +125,12 @@ class Examination:
                 self.report.findings.append(self._done(check))
             in_step = True
         finally:
-            self._watch.end()
+            self.watch.end()
             if not in_step:
                 self.client.close_abruptly()  # it may be in the middle of anything
             if self.scratch is not None:
                 self._clean(self.scratch)
-            for client in self._watch.clients:
+            for client in self._clients:
                 client.disconnect()
         told = self.profile.snapshot()
         told["banner"], told["system"] = self.said(told["banner"]), self.said(told["system"])
@@ -137,7 +139,7 @@ class Examination:
         return self.report
 
     def _done(self, check: Check) -> Finding:
-        if self._watch.over:
+        if self.watch.over:
             return _unknown(check, f"not tried: {DEADLINE_S:g} s are over")
         if check.writes and self.options.read_only:
             return _unknown(check, "not tried: nothing is written with --read-only")
@@ -159,7 +161,7 @@ class Examination:
 
     def _broken(self, check: Check, error: RemoteError) -> Finding:
         """The check's own trouble, or the end of the server?"""
-        if isinstance(error, RemoteUnavailable) and not self._watch.over:
+        if isinstance(error, RemoteUnavailable) and not self.watch.over:
             try:
                 self.connect()
             except RemoteError as gone:
@@ -201,7 +203,7 @@ class Examination:
         return [problem for path in found if (problem := remove(self.client, path))]
 
     def _clean(self, scratch: Scratch) -> None:
-        self._watch.begin(CLEANING_S)
+        self.watch.begin(CLEANING_S)
         problem = ""
         try:
             if not self.client.connected:
@@ -210,7 +212,7 @@ class Examination:
         except RemoteError as error:
             problem = str(error)
         finally:
-            self._watch.end()
+            self.watch.end()
         if problem:
             finding = Finding(
                 check="cleaning",
@@ -221,29 +223,35 @@ class Examination:
             self.report.findings.append(finding)
 
 
-class _Watch:
-    """Cuts every session when the time is over: whatever waits on the network then ends."""
+class Watch:
+    """Cuts every connection when the time is over: whatever waits on the network then ends."""
 
     def __init__(self) -> None:
-        self.clients: list[FtpClient] = []
         self.over = False
+        self._cuts: list[Callable[[], None]] = []
         self._timer: threading.Timer | None = None
 
+    def also(self, cut: Callable[[], None]) -> None:
+        """Call *cut*, too; it ends a connection from another thread."""
+        self._cuts.append(cut)
+
     def begin(self, seconds: float) -> None:
+        """From now on there are *seconds*."""
         self.over = False
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._timer.start()
 
     def end(self) -> None:
+        """Done in time, or not."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer.join()
 
     def _cut(self) -> None:
         self.over = True
-        for client in list(self.clients):
-            client.close_abruptly()
+        for cut in list(self._cuts):
+            cut()
 
 
 def _unknown(check: Check, seen: str) -> Finding:

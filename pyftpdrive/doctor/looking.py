@@ -33,7 +33,7 @@ def milliseconds(seconds: float) -> float:
 
 def reachable(exam: Examination) -> Finding:
     """Name, connection, greeting, and whether TLS is offered."""
-    door = probes.knock(exam.client_options, exam.clock)
+    door = probes.knock(exam.client_options, exam.clock, exam.watch.also)
     exam.offers_tls = door.offers_tls
     return finding(
         "reachable",

@@ -30,6 +30,8 @@ from pyftpdrive.ftp.session import TlsMode
 from pyftpdrive.ftp.transfers import Transfer, TransferRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyftpdrive.base.clock import Clock
     from pyftpdrive.ftp.ftp_client import ClientOptions, FtpClient
     from pyftpdrive.ftp.session import Session
@@ -50,8 +52,12 @@ class Door:
     offers_tls: bool | None  # None: TLS is spoken from the first octet, or it said nothing clear
 
 
-def knock(options: ClientOptions, clock: Clock) -> Door:
+def knock(
+    options: ClientOptions, clock: Clock, opened: Callable[[Callable[[], None]], None]
+) -> Door:
     """Dial, hear the greeting, ask for TLS, and leave.
+
+    *opened* is told how another thread ends it: a server may promise to be ready soon for ever.
 
     Raises:
         RemoteUnavailable: the name is unknown, nobody answers, or not in time.
@@ -73,6 +79,7 @@ def knock(options: ClientOptions, clock: Clock) -> Door:
         sock.close()
         raise RemoteUnavailable(f"{server} hung up at once") from exc
     greeting, offers = "", None
+    opened(channel.close)
     try:
         if options.tls is not TlsMode.IMPLICIT:
             greeting, offers = _converse(channel)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,14 +15,20 @@ from typing import Any
 import pytest
 
 from pyftpdrive.base.clock import SystemClock
-from pyftpdrive.base.errors import LoginRefused, NotAnFtpServer, RemoteTimeout, TooManySessions
+from pyftpdrive.base.errors import (
+    LoginRefused,
+    NotAnFtpServer,
+    RemoteTimeout,
+    RemoteUnavailable,
+    TooManySessions,
+)
 from pyftpdrive.base.secret import Secret
 from pyftpdrive.doctor import examination
 from pyftpdrive.doctor.checks import CHECKS, examine
 from pyftpdrive.doctor.examination import DoctorOptions, Examination
 from pyftpdrive.doctor.findings import Report, Verdict
 from pyftpdrive.doctor.scratch import fresh_name
-from pyftpdrive.ftp.ftp_client import TlsMode
+from pyftpdrive.ftp.ftp_client import ClientOptions, TlsMode
 from pyftpdrive.ftp.profile import Proof, ServerProfile
 from simulators.ftp_server import PROFILES, Fault, FtpSimulator
 from tests.helpers import real_servers
@@ -29,7 +37,7 @@ from tests.helpers.ftp import connected, options_for
 from tests.helpers.real_servers import RealServer
 
 pytestmark = pytest.mark.integration
-USER = {"username": "user", "password": Secret("password")}
+USER: dict[str, Any] = {"username": "user", "password": Secret("password")}
 HOUR_S = 3600
 SCRATCH = "/.pyftpdrive-*.doctor"
 
@@ -358,6 +366,32 @@ def test_the_time_for_all_checks_is_bounded(
 
     assert seen(report, "removing_directories") == (Verdict.UNKNOWN, "not tried: 1 s are over")
     assert [path for path in server.tree() if "doctor" in path] == []
+
+
+def test_a_server_that_is_ready_soon_for_ever_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(examination, "DEADLINE_S", 1.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        sock, _ = listener.accept()
+        with sock, contextlib.suppress(OSError):
+            while True:
+                sock.sendall(b"120 Ready in a minute.\r\n" * 100)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = ClientOptions(host="127.0.0.1", port=listener.getsockname()[1])
+    try:
+        report = examine(
+            DoctorOptions(client=client, server="ftp://server"), ServerProfile(), SystemClock()
+        )
+    finally:
+        thread.join(30)
+        listener.close()
+
+    assert isinstance(report.fatal, RemoteUnavailable)
 
 
 def test_no_server_and_no_ftp_server_are_told_apart() -> None:
