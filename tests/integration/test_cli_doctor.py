@@ -224,10 +224,17 @@ def test_what_was_learned_is_kept_for_the_drive(isolated_home: Path) -> None:
     assert SECRET not in file.read_text()
 
 
-def test_ctrl_c_leaves_nothing_on_the_server() -> None:
-    stall = Fault(fault="stall", on="APPE", after_bytes=100)
-    with FtpSimulator("nas", users=USERS, faults=[stall]) as server:
-        with _running(server, until="APPE") as child:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(fault="stall", on="APPE", after_bytes=100),
+        Fault(fault="delay", on="APPE", seconds=1.0),
+        Fault(fault="delay", on="RNFR", seconds=1.0),  # its reply is not the next command's
+    ],
+)
+def test_ctrl_c_leaves_nothing_on_the_server(fault: Fault) -> None:
+    with FtpSimulator("nas", users=USERS, faults=[fault]) as server:
+        with _running(server, until=fault.on) as child:
             assert _scratch(server)
             child.send_signal(signal.SIGINT)
             _, said = child.communicate(timeout=30)

@@ -500,8 +500,9 @@ def test_what_is_not_ours_is_not_removed(server: FtpSimulator, directory: str, f
 def test_a_file_that_is_called_like_a_scratch_directory_stays(server: FtpSimulator) -> None:
     server.put("/.pyftpdrive-0000000100000001.doctor", b"dear")
 
-    look(server)
+    report = look(server)
 
+    assert verdicts(report) == TLS
     assert server.get("/.pyftpdrive-0000000100000001.doctor") == b"dear"
 
 
