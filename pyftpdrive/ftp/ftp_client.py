@@ -190,7 +190,7 @@ class FtpClient:
         try:
             reply = self._session.command("MLST", path)
         except RemoteTimeout:
-            self.profile.deny("mlst")  # some servers hang on it: once is enough
+            self.profile.deny("mlst", lasting=False)  # some servers hang on it: once is enough
             raise
         if reply.code in UNKNOWN_COMMAND:
             self.profile.deny("mlst")

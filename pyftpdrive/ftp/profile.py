@@ -21,8 +21,8 @@ _VARYING = re.compile(  # clock times, dates, "You are user number 3 of 50"; not
     r"|(?<!\w)(?<!\d\.)\d+(?!\w|\.\d)",
     re.IGNORECASE,
 )
-# Asked again by the first login of each run, for nothing: never kept from an earlier one.
-LEARNED_AT_LOGIN = frozenset({"feat", "utf8"})
+# Found out again by the first login of each run, for nothing: never kept from an earlier one.
+LEARNED_AT_LOGIN = frozenset({"feat", "utf8", "pipelining"})
 
 
 @unique
@@ -78,6 +78,7 @@ class ServerProfile:
         self._pipelining_failures = 0
         self._checksum_timeouts = 0
         self._marks: dict[str, str] = {}  # what tells this server from another
+        self._passing: set[str] = set()  # abilities that are NO for this run only
         self._watcher: Callable[[], None] | None = None
 
     def confirm(self, ability: str) -> None:
@@ -88,11 +89,16 @@ class ServerProfile:
                 setattr(self, ability, Proof.YES)
         self._tell(changed=changed)
 
-    def deny(self, ability: str) -> None:
-        """Note that the server can't do *ability*."""
+    def deny(self, ability: str, *, lasting: bool = True) -> None:
+        """Note that the server can't do *ability*.
+
+        *lasting* False: it only looked so (no answer in time); the next run tries again.
+        """
         with self._lock:
             changed = getattr(self, ability) is not Proof.NO
             setattr(self, ability, Proof.NO)
+            if changed and not lasting:
+                self._passing.add(ability)
         self._tell(changed=changed)
 
     def pipelining_broke(self) -> None:
@@ -112,7 +118,7 @@ class ServerProfile:
             self._checksum_timeouts += 1
             given_up = self._checksum_timeouts > 1
         if given_up:
-            self.deny("checksum")
+            self.deny("checksum", lasting=False)
 
     # -- which server it is -----------------------------------------------------------------
 
@@ -139,6 +145,7 @@ class ServerProfile:
         with self._lock:
             for ability in abilities:
                 setattr(self, ability, Proof.UNKNOWN)
+            self._passing.clear()
             self.checksum_way = ""
             if "feat" in abilities:
                 self.features = {}
@@ -150,6 +157,16 @@ class ServerProfile:
     def proofs(self) -> dict[str, Proof]:
         """Every ability and what is known about it."""
         return {key: value for key, value in vars(self).items() if isinstance(value, Proof)}
+
+    def lasting(self) -> dict[str, Proof]:
+        """What the next run may believe."""
+        with self._lock:
+            passing = self._passing | LEARNED_AT_LOGIN
+            return {
+                key: proof
+                for key, proof in self.proofs().items()
+                if proof is not Proof.UNKNOWN and key not in passing
+            }
 
     @property
     def marks(self) -> dict[str, str]:

@@ -5,8 +5,8 @@
 
 - It is a belief: greeting or SYST that differ from `marks` (digests of them) end it.
 - A YES stays. A NO is forgotten after `RETRY_DAYS`: an update of the app may have brought it.
-- Not kept, because each run learns it for nothing: FEAT, encoding, pipelining that works, how many
-  sessions are allowed, the clock offset.
+- Not kept, because each run learns it for nothing: FEAT, encoding, pipelining, how many sessions
+  are allowed, the clock offset. Nor is a NO that was only an answer that didn't come in time.
 - Runs at the same time (two mounts, `doctor`) share the file: what was learned last counts.
 - A file that is damaged, foreign or too large is ignored. Nothing in it is sent to the server but
   the name of a digest command, which must be one that this program knows.
@@ -119,12 +119,9 @@ class ProfileStore:
     def _merged(self, others: dict[str, _Belief]) -> dict[str, _Belief]:
         """What this run learned, and of the rest what the file has."""
         merged = dict(others)
-        for ability, proof in self._profile.proofs().items():
+        for ability, proof in self._profile.lasting().items():
             recalled = self._recalled.get(ability)
-            keeps = proof is not Proof.UNKNOWN and ability not in LEARNED_AT_LOGIN
-            if ability == "pipelining" and proof is Proof.YES:
-                keeps = False
-            if not keeps or (recalled is not None and recalled.proof is proof):
+            if recalled is not None and recalled.proof is proof:
                 continue
             way = self._profile.checksum_way if ability == "checksum" else ""
             belief = _Belief(proof, self._now(), way if proof is Proof.YES else "")

@@ -320,8 +320,7 @@ class Session:
 
     def _agree(self, channel: ControlChannel) -> None:
         """Protection, features, encoding, type, place: as few round trips as are proven."""
-        first = self.profile.feat is Proof.UNKNOWN
-        if first:
+        if self.profile.feat is Proof.UNKNOWN:
             reply = channel.command("FEAT")
             if reply.code == 211:
                 self.profile.features = parse_feat(reply)
@@ -336,9 +335,6 @@ class Session:
                 self._note_utf8(channel.command("OPTS", b"UTF8 ON"))
             place = self._prove_pipelining(channel)
         else:
-            if first:  # elsewhere it is part of the proof of pipelining
-                reply = channel.command("SYST")
-                self.profile.identified(reply.text if reply.code == 215 else "")
             lines = [command_line("OPTS", b"UTF8 ON")] if utf8 else []
             replies = self.flight([*lines, command_line("TYPE", b"I"), command_line("PWD")])
             if utf8:

@@ -496,3 +496,16 @@ def test_progress_is_told_and_ends_at_the_whole(server: FtpSimulator) -> None:
 
     assert told[-1] == len(DATA) * 3
     assert told == sorted(told)
+
+
+def test_mlst_that_hangs_is_avoided_for_this_run_only() -> None:
+    profile = ServerProfile()
+    silent = Fault(fault="swallow_reply", on="MLST")
+    with FtpSimulator("nas", faults=[silent]) as server:
+        server.put(FILE, DATA)
+        with connected(server, profile, timeout_s=SHORT_S) as client:
+            with pytest.raises(RemoteTimeout):
+                client.stat(FILE)
+
+    assert profile.mlst is Proof.NO
+    assert "mlst" not in profile.lasting()

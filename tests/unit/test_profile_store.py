@@ -179,6 +179,22 @@ def test_two_runs_at_once_keep_what_each_learned_last(tmp_path: Path, calendar: 
     assert profile.rest is Proof.NO
 
 
+def test_what_only_did_not_answer_is_not_kept(tmp_path: Path, calendar: Calendar) -> None:
+    profile, _ = opened(tmp_path, calendar)
+    profile.confirm("mlst")
+    profile.deny("mlst", lasting=False)
+    profile.deny("appe", lasting=False)
+    profile.pipelining_broke()
+    profile.checksum_timed_out()
+    profile.checksum_timed_out()
+    profile.confirm("rest")
+
+    again, _ = opened(tmp_path, calendar)
+
+    assert (again.mlst, again.rest) == (Proof.YES, Proof.YES)
+    assert again.appe is again.pipelining is again.checksum is Proof.UNKNOWN
+
+
 def test_servers_have_their_own_files(tmp_path: Path, calendar: Calendar) -> None:
     learned(tmp_path, calendar)
 
