@@ -186,7 +186,7 @@ def _no_blanks() -> Finding:
     return finding(
         "names",
         Verdict.NOTICE,
-        "any script; but blanks at the end of a name get lost",
+        "any script; but blanks at the end of a name are lost or changed",
         "Don't end names with a blank.",
         exact=True,
         trailing_blanks=False,

@@ -175,6 +175,7 @@ class Profile:
     )
     abort: str = "after"  # ABOR is "seen" during a transfer, read "after" it, or "none"
     strips_arguments: bool = False  # trailing blanks and all double quotes go
+    masks_new_names: bool = False  # trailing blanks and control characters become "_"
     pasv_after_epsv: bool = True
     site_is_noop: bool = False
     guest_read_only: bool = False
@@ -416,6 +417,7 @@ PUREFTPD = Profile(
     hides_dot_files=True,
     globs=True,
     glob_first=True,
+    masks_new_names=True,
     lists_itself=True,
     nlst_shows_all=True,
     mlst_full_path=False,

@@ -8,6 +8,7 @@ goes out through `_send`, every final one through `_answer`, so a fault has one 
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import time
 from collections import deque
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from simulators.ftp_server.ledger import LedgerEntry
     from simulators.ftp_server.library import CallLater
 
+_NAMING = frozenset({"STOR", "STOU", "APPE", "MKD", "XMKD", "RNTO"})
+_UNWANTED = re.compile(r"[\x00-\x1f\x7f]+|\s+$")
 _COMMAND_MAX = 16 * 1024
 _TELNET = dict.fromkeys((0xDCFF, 0xDCF4, 0xDCF2))
 _BYTE_GAP_S = 0.0005
@@ -167,6 +170,8 @@ class Session(Transfers):
         if self.profile.strips_arguments:
             arg = arg.rstrip().replace('"', "")
         entry = self.sim.ledger.add(self.number, verb, arg)
+        if self.profile.masks_new_names and verb in _NAMING:
+            arg = _UNWANTED.sub(lambda found: "_" * len(found[0]), arg)
         under_way = self._busy and self._command in TRANSFERS
         if verb == "ABOR" and under_way and self.profile.abort == "seen":
             self._abort(entry)

@@ -85,7 +85,7 @@ storing               good     a file came back as it was sent
 reading               good     whole files and from an offset (REST)
 times                 good     exact, in UTC (MLSD)
 clock                 good     right
-names                 notice   any script; but blanks at the end of a name get lost
+names                 notice   any script; but blanks at the end of a name are lost or changed
 checksum              good     HASH SHA-256 is right: uploads are verified by it
 setting times         good     works
 resuming              good     APPE and REST with STOR keep what is there

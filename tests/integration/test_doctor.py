@@ -91,7 +91,7 @@ NO_PLACE = dict.fromkeys([check.name for check in CHECKS if check.writes], "unkn
 EXPECTED: dict[str, dict[str, str]] = {
     "vsftpd": TLS,
     "proftpd": TLS | {"resuming": "notice"},
-    "pureftpd": TLS,
+    "pureftpd": TLS | {"names": "notice"},
     "filezilla": TLS | {"case": "notice"},
     "iis": TLS | {"setting_times": "notice", "renaming_over": "notice", "case": "notice"},
     "swiftp": TLS | {"names": "notice", "removing_directories": "notice"},

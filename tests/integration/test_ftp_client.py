@@ -503,9 +503,11 @@ def test_mlst_that_hangs_is_avoided_for_this_run_only() -> None:
     silent = Fault(fault="swallow_reply", on="MLST")
     with FtpSimulator("nas", faults=[silent]) as server:
         server.put(FILE, DATA)
-        with connected(server, profile, timeout_s=SHORT_S) as client:
-            with pytest.raises(RemoteTimeout):
-                client.stat(FILE)
+        with (
+            connected(server, profile, timeout_s=SHORT_S) as client,
+            pytest.raises(RemoteTimeout),
+        ):
+            client.stat(FILE)
 
     assert profile.mlst is Proof.NO
     assert "mlst" not in profile.lasting()

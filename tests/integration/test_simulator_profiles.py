@@ -336,3 +336,13 @@ def lines_over_epsv(ftp: ftplib.FTP, sim: FtpSimulator, command: str) -> list[st
         other.connect(sim.host, sim.port)
         other.login("u", "p")
         return lines(other, command)
+
+
+def test_pure_ftpd_masks_blanks_at_the_end_of_new_names() -> None:
+    with session("pureftpd") as (sim, ftp):
+        ftp.voidcmd("MKD /made  ")
+        put(ftp, "STOR /stored ", b"x")
+        ftp.rename("/stored_", "/ renamed\t")
+
+        assert {"/made__", "/ renamed_"} <= set(sim.tree())
+        assert code(ftp, "SIZE / renamed\t") == "550"
