@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def doctor(
     )
     if warning:
         click.echo(f"pyftpdrive: {warning}", err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl+C
     report = _examine(config)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))

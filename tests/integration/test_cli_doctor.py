@@ -225,18 +225,19 @@ def test_what_was_learned_is_kept_for_the_drive(isolated_home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "by"),
     [
-        Fault(fault="stall", on="APPE", after_bytes=100),
-        Fault(fault="delay", on="APPE", seconds=1.0),
-        Fault(fault="delay", on="RNFR", seconds=1.0),  # its reply is not the next command's
+        (Fault(fault="stall", on="APPE", after_bytes=100), signal.SIGINT),
+        (Fault(fault="delay", on="APPE", seconds=1.0), signal.SIGINT),
+        (Fault(fault="delay", on="RNFR", seconds=1.0), signal.SIGINT),  # its reply comes late
+        (Fault(fault="stall", on="APPE", after_bytes=100), signal.SIGTERM),
     ],
 )
-def test_ctrl_c_leaves_nothing_on_the_server(fault: Fault) -> None:
+def test_ctrl_c_leaves_nothing_on_the_server(fault: Fault, by: signal.Signals) -> None:
     with FtpSimulator("nas", users=USERS, faults=[fault]) as server:
         with _running(server, until=fault.on) as child:
             assert _scratch(server)
-            child.send_signal(signal.SIGINT)
+            child.send_signal(by)
             _, said = child.communicate(timeout=30)
 
         assert child.returncode == 1
