@@ -199,7 +199,7 @@ def test_a_mount_that_holds_the_only_session_is_named() -> None:
         mount = ControlServer(
             configuration.runtime_directory(),
             lambda _request: {},
-            drive="/home/me/camera",
+            drive="/mnt/camera",
             server=server.url,
         )
         mount.start()
@@ -209,7 +209,7 @@ def test_a_mount_that_holds_the_only_session_is_named() -> None:
             mount.stop()
 
     assert done.returncode == 3
-    assert "your drive on /home/me/camera holds what it allows" in done.stdout
+    assert "your drive on /mnt/camera holds what it allows" in done.stdout
 
 
 def test_what_was_learned_is_kept_for_the_drive(isolated_home: Path) -> None:

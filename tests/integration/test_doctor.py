@@ -315,18 +315,18 @@ def test_a_mount_that_holds_the_only_session_is_named(profile: str, tmp_path: Pa
         started_drive(server, tmp_path),
     ):
         guest = {"username": "", "password": Secret("")}
-        report = look(server, client=guest, drives=("/home/me/phone",))
+        report = look(server, client=guest, drives=("/mnt/phone",))
 
         assert isinstance(report.fatal, TooManySessions)
         last = report.findings[-1]
-        assert "your drive on /home/me/phone holds" in last.seen
-        assert last.remedy.startswith("Unmount /home/me/phone")
+        assert "your drive on /mnt/phone holds" in last.seen
+        assert last.remedy.startswith("Unmount /mnt/phone")
 
 
 def test_a_mount_that_leaves_room_is_not_disturbed(tmp_path: Path) -> None:
     with FtpSimulator("nas") as server, started_drive(server, tmp_path) as drive:
         guest = {"username": "", "password": Secret("")}
-        report = look(server, client=guest, drives=("/home/me/phone",))
+        report = look(server, client=guest, drives=("/mnt/phone",))
 
         assert verdicts(report) == TLS | {"sessions": "unknown"}
         assert drive.engine.status()["open"] == 1

@@ -508,6 +508,25 @@ def test_recursive_rmd_removes_a_full_directory() -> None:
         assert not sim.exists("/d")
 
 
+def test_rename_aside_keeps_both_files() -> None:
+    with started(faults=[Fault(fault="rename_aside", on="RNTO")]) as sim:
+        for name in ("/d.x/old", "/new1", "/new2", "/new3"):
+            sim.put(name, name.encode())
+        with client(sim) as ftp:
+            ftp.rename("/new1", "/d.x/old")
+            ftp.rename("/new2", "/d.x/old")
+            ftp.rename("/new3", "/free.txt")
+
+        sim.remove("/f")
+        assert sim.tree() == {
+            "/d.x": None,
+            "/d.x/old": b"/d.x/old",
+            "/d.x/old (1)": b"/new1",
+            "/d.x/old (2)": b"/new2",
+            "/free.txt": b"/new3",
+        }
+
+
 def test_listing_adds_raw_lines() -> None:
     line = "-rw-r--r--    1 0        0               5 Jan 01  2020 ../evil"
     with (
