@@ -171,7 +171,10 @@ class Transfers(Commands):
         self._store(arg, append=True)
 
     def _store(self, arg: str, *, append: bool) -> None:
-        offset, self.restart = self.restart, 0
+        if self.fault_of("offset_ignored") is not None:
+            offset, append = 0, False
+        else:
+            offset, self.restart = self.restart, 0
         self.need_data_port()
         path = self.absolute(arg)
         try:

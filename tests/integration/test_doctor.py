@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +23,19 @@ from pyftpdrive.base.errors import (
 from pyftpdrive.base.secret import Secret
 from pyftpdrive.doctor import examination
 from pyftpdrive.doctor.checks import CHECKS, examine
-from pyftpdrive.doctor.examination import DoctorOptions, Examination
-from pyftpdrive.doctor.findings import Report, Verdict
-from pyftpdrive.doctor.scratch import fresh_name
+from pyftpdrive.doctor.examination import DoctorOptions
+from pyftpdrive.doctor.findings import Verdict
 from pyftpdrive.ftp.ftp_client import ClientOptions, TlsMode
 from pyftpdrive.ftp.profile import Proof, ServerProfile
 from simulators.ftp_server import PROFILES, Fault, FtpSimulator
 from tests.helpers import real_servers
+from tests.helpers.doctor import HOUR_S, TLS, USER, look, options, seen, verdicts
 from tests.helpers.drives import started_drive
-from tests.helpers.ftp import connected, options_for
+from tests.helpers.ftp import connected
 from tests.helpers.real_servers import RealServer
 
 pytestmark = pytest.mark.integration
-USER: dict[str, Any] = {"username": "user", "password": Secret("password")}
-HOUR_S = 3600
 SCRATCH = "/.pyftpdrive-*.doctor"
-
-
-class ShiftedClock(SystemClock):
-    """This machine's clock, some seconds off."""
-
-    def __init__(self, seconds: int) -> None:
-        self._seconds = seconds
-
-    def now_ns(self) -> int:
-        return super().now_ns() + self._seconds * 10**9
-
-
-def options(server: FtpSimulator | RealServer, **changes: Any) -> DoctorOptions:
-    """How to look at *server*; `client` are fields of ClientOptions."""
-    client = {**(USER if isinstance(server, FtpSimulator) else {}), **changes.pop("client", {})}
-    return DoctorOptions(client=options_for(server, **client), server="ftp://server", **changes)
-
-
-def look(server: FtpSimulator | RealServer, *, shift_s: int = 0, **changes: Any) -> Report:
-    profile = ServerProfile()
-    return examine(options(server, **changes), profile, ShiftedClock(shift_s))
-
-
-def seen(report: Report, check: str) -> tuple[Verdict, str]:
-    found = report.finding(check)
-    assert found is not None, [row.check for row in report.findings]
-    return found.verdict, found.seen
-
-
-def verdicts(report: Report) -> dict[str, str]:
-    """The checks whose verdict is not good."""
-    return {
-        found.check: found.verdict.value
-        for found in report.findings
-        if found.verdict is not Verdict.GOOD
-    }
 
 
 @pytest.fixture
@@ -86,7 +46,6 @@ def server() -> Iterator[FtpSimulator]:
 
 # -- what good servers are like -----------------------------------------------------------------
 
-TLS = {"tls": "notice"}
 NO_PLACE = dict.fromkeys([check.name for check in CHECKS if check.writes], "unknown")
 EXPECTED: dict[str, dict[str, str]] = {
     "vsftpd": TLS,
@@ -202,6 +161,8 @@ def lie(on: str, **where: Any) -> Fault:
         (lie("APPE"), "resuming", "notice", "APPE said yes and spoiled the file", "appe"),
         (Fault(fault="lie", on="STOR", nth=2, path=f"{SCRATCH}/resume.bin"), "resuming", "notice",
          "REST with STOR said yes and spoiled the file", "rest_stor"),
+        (Fault(fault="offset_ignored", on="STOR|APPE"), "resuming", "notice",
+         "APPE and REST with STOR said yes and spoiled the file", "rest_stor"),
         (Fault(fault="refuse", on="APPE"), "resuming", "good", "REST with STOR keep", "appe"),
         (lie("STOR", path=f"{SCRATCH}/probe.bin"), "storing", "unknown", "could not be found out",
          None),
@@ -323,6 +284,15 @@ def test_a_mount_that_holds_the_only_session_is_named(profile: str, tmp_path: Pa
         assert last.remedy.startswith("Unmount /mnt/phone")
 
 
+def test_a_server_that_notices_late_that_a_session_ended_is_waited_for(
+    server: FtpSimulator,
+) -> None:
+    late = Fault(fault="reply", on="CONNECT", nth=2, times=2, code=421, text="Too many users.")
+    server.inject(late)
+
+    assert verdicts(look(server)) == TLS
+
+
 def test_a_mount_that_leaves_room_is_not_disturbed(tmp_path: Path) -> None:
     with FtpSimulator("nas") as server, started_drive(server, tmp_path) as drive:
         guest = {"username": "", "password": Secret("")}
@@ -431,98 +401,7 @@ def test_nothing_of_the_password_and_no_escape_sequence_is_shown() -> None:
     assert "\\u001b" not in text
 
 
-# -- the scratch directory ------------------------------------------------------------------------
-
-
-class Crash(BaseException):
-    """The end of the program, in the middle of a check."""
-
-
-def crash_at(name: str) -> tuple[Any, ...]:
-    """The checks, with a crash behind *name*."""
-
-    def crash(_exam: Examination) -> Any:
-        raise Crash
-
-    at = next(number for number, check in enumerate(CHECKS) if check.name == name)
-    return (*CHECKS[: at + 1], replace(CHECKS[at], look=crash), *CHECKS[at + 1 :])
-
-
-@pytest.mark.parametrize("name", ["writing", "names", "renaming_over", "removing_directories"])
-def test_an_interrupted_run_removes_what_it_made(server: FtpSimulator, name: str) -> None:
-    exam = Examination(options(server), ServerProfile(), SystemClock())
-
-    with pytest.raises(Crash):
-        exam.run(crash_at(name))
-
-    assert server.ledger.count("MKD") >= 1
-    assert server.tree() == {}
-
-
-@pytest.mark.parametrize("profile", ["nas", "vsftpd", "iis"])
-def test_what_a_crash_left_is_removed_by_the_next_run(profile: str) -> None:
-    with FtpSimulator(profile, users={"user": "password"}) as server:
-        left = "/" + fresh_name(SystemClock().now_ns())
-        for name in ("probe.bin", "target (1).bin", "name-ä漢😀", "full/inside.bin"):
-            server.put(f"{left}/{name}", b"x")
-        before = server.tree()
-
-        look(server)
-        assert server.tree() == before  # it may be running at this moment
-
-        report = look(server, shift_s=61)
-        assert server.tree() == {}
-        assert seen(report, "writing")[0] is Verdict.GOOD
-
-
-@pytest.mark.parametrize(
-    ("directory", "file"),
-    [
-        (".pyftpdrive-0000000100000001.doctor", "letter.txt"),
-        (".pyftpdrive-0000000100000001.doctor", "full/letter.txt"),
-        (".pyftpdrive-0000000100000001.doctor", "full/full/inside.bin"),
-        (".pyftpdrive-0000000100000001.doctor", "other/probe.bin"),
-        (".pyftpdrive-0000000100000001.doctor.bak", "probe.bin"),
-        (".pyftpdrive-000000010000000.doctor", "probe.bin"),
-        ("pyftpdrive-0000000100000001.doctor", "probe.bin"),
-    ],
-)
-def test_what_is_not_ours_is_not_removed(server: FtpSimulator, directory: str, file: str) -> None:
-    server.put(f"/{directory}/{file}", b"dear")
-
-    report = look(server)
-
-    assert server.get(f"/{directory}/{file}") == b"dear"
-    ours = re.fullmatch(r"\.pyftpdrive-[0-9a-f]{16}\.doctor", directory) is not None
-    assert seen(report, "writing")[0] is (Verdict.NOTICE if ours else Verdict.GOOD)
-
-
-def test_a_file_that_is_called_like_a_scratch_directory_stays(server: FtpSimulator) -> None:
-    server.put("/.pyftpdrive-0000000100000001.doctor", b"dear")
-
-    report = look(server)
-
-    assert verdicts(report) == TLS
-    assert server.get("/.pyftpdrive-0000000100000001.doctor") == b"dear"
-
-
-def test_a_scratch_directory_that_stays_is_named(server: FtpSimulator) -> None:
-    server.inject(Fault(fault="reply", on="RMD", nth=0, code=550, text="Permission denied."))
-
-    report = look(server)
-
-    left = next(path for path in server.tree() if path.endswith(".doctor"))
-    assert left in seen(report, "cleaning")[1]
-
-
-def test_everything_happens_in_the_scratch_directory(server: FtpSimulator) -> None:
-    look(server)
-
-    touched = server.ledger.commands("STOR", "APPE", "DELE", "RNFR", "RNTO", "MFMT", "MKD", "RMD")
-    assert len(touched) > 20
-    for entry in touched:
-        path = entry.argument.partition(" ")[2] if entry.command == "MFMT" else entry.argument
-        assert re.match(r"/\.pyftpdrive-[0-9a-f]{16}\.doctor(/|$)", path), entry
+# -- others ----------------------------------------------------------------------------------------
 
 
 def test_the_watch_leaves_no_thread(server: FtpSimulator) -> None:

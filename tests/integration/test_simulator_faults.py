@@ -527,6 +527,21 @@ def test_rename_aside_keeps_both_files() -> None:
         }
 
 
+def test_offset_ignored_spoils_the_file_and_stays_for_the_next_transfer() -> None:
+    with started(faults=[Fault(fault="offset_ignored", on="STOR|APPE")]) as sim, client(sim) as ftp:
+        sim.put("/a", b"0123456789")
+
+        ftp.storbinary("APPE /a", io.BytesIO(b"abcdef"))
+        assert sim.get("/a") == b"abcdef"
+
+        ftp.storbinary("STOR /a", io.BytesIO(b"ghijkl"), rest=4)
+        assert sim.get("/a") == b"ghijkl"
+
+        parts: list[bytes] = []
+        ftp.retrbinary("RETR /a", parts.append)
+        assert b"".join(parts) == b"kl"
+
+
 def test_listing_adds_raw_lines() -> None:
     line = "-rw-r--r--    1 0        0               5 Jan 01  2020 ../evil"
     with (
