@@ -22,6 +22,7 @@ from pyftpdrive.ftp.profile_store import PROFILES_NAME, ProfileStore
 from pyftpdrive.spool import slots
 from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, StagedFile, Staging
+from pyftpdrive.spool.states import StagedState
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +126,14 @@ class Drive:
         for other in slots.left_by_others(options.spool_directory, self._slot):
             if moved := take_over(other.directory, self.journal, self.staging):
                 log.info("took over %d unsent file(s) of another mount", moved)
+        strays = set(self.journal.strays())
         for staged in recover(self.journal, self.staging, rows_lost=rows_lost):
+            if staged.state is not StagedState.HELD and staged.temporary_path() in strays:
+                strays.discard(staged.temporary_path())  # the next attempt writes over it
+                staged.strays.add(staged.temporary_path())
             self.filesystem.adopt(staged)
+        for stray in strays:
+            self.files.uploader.remove_later(stray)
         for swap in self.journal.swaps():
             namespace.finish_swap(swap)
 

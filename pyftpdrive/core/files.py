@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
@@ -18,8 +19,10 @@ from pyftpdrive.base.errors import (
     ContentChanged,
     FsError,
     FsStatus,
+    NoSpace,
     NotFound,
     RemoteError,
+    RemoteTimeout,
     RemoteUnavailable,
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
@@ -31,7 +34,7 @@ from pyftpdrive.core.nodes import FileContext, FileNode, NodeTable, require_open
 from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import JobControl, Priority
+from pyftpdrive.ftp.jobs import Job, JobControl, Priority
 from pyftpdrive.spool.attempt import Uploaded, stamp
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base, StagedFile, Staging
@@ -382,9 +385,13 @@ class Files:
         def try_to_store(client: FtpClient, _control: JobControl) -> None:
             stored = False
             try:
+                self._journal.put_stray(probe)
                 client.store(probe, BytesIO())
                 stored = True
                 client.delete_file(probe)
+                self._journal.delete_stray(probe)
+            except OSError as error:
+                raise NoSpace(f"local disk: {error}") from error
             except RemoteError:  # also of a refusal that took effect all the same
                 self.uploader.remove_later(probe)
                 if not stored:
@@ -528,8 +535,6 @@ class Files:
         with self.nodes.lock:
             self.nodes.put_locked(node)
         if staged.state is StagedState.HELD:
-            for stray in staged.strays:
-                self.uploader.remove_later(stray)
             self.uploader.adopt_held(staged)
         else:
             self.uploader.enqueue(staged)
@@ -585,13 +590,38 @@ class Files:
         else:
             self._fetcher.ensure(self._content(node), 0, size)
 
-    def remote(self, label: str, work: Callable[[FtpClient, JobControl], T]) -> T:
+    def remote(
+        self,
+        label: str,
+        work: Callable[[FtpClient, JobControl], T],
+        *,
+        in_doubt: Callable[[], Callable[[], None]] | None = None,
+    ) -> T:
         """Run *work* on a session as foreground metadata.
+
+        *in_doubt* is called when the program's patience ends while the server is still at it; what
+        it returns is called when the outcome is known.
 
         Raises:
             FsError: what went wrong, in a program's words.
         """
+        known: list[Callable[[], None]] = []
+        guard = threading.Lock()
+
+        def ended(_job: Job[T]) -> None:
+            with guard:
+                late = known.pop() if known else None
+                known.append(lambda: None)
+            if late is not None:
+                late()
+
+        job = self._engine.job(label, work, priority=Priority.METADATA, on_done=ended)
         try:
-            return self._engine.run(label, work, priority=Priority.METADATA)
+            return self._engine.wait(self._engine.submit(job))
+        except RemoteTimeout as error:
+            with guard:
+                if in_doubt is not None and not known:
+                    known.append(in_doubt())
+            raise fs_error(error) from error
         except RemoteError as error:
             raise fs_error(error) from error

@@ -7,6 +7,7 @@ an operation that is run again after a reconnect first finds out whether it alre
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
@@ -112,7 +113,7 @@ class Namespace:
             if self.exists(path) is not None:
                 raise FsError(FsStatus.EXISTS, f"{path} exists")
             try:
-                self._files.remote(f"make directory {path}", make)
+                self._change(f"make directory {path}", make, path)
             except FsError as error:
                 if error.status is FsStatus.EXISTS:
                     self._view.metadata.expire(parent(path))
@@ -152,7 +153,7 @@ class Namespace:
 
         self._sync_journal()
         try:
-            self._files.remote(f"remove directory {path}", remove)
+            self._change(f"remove directory {path}", remove, path)
         except FsError as error:
             if error.status in (FsStatus.NOT_EMPTY, FsStatus.NOT_FOUND):
                 self._view.metadata.expire(path)
@@ -178,14 +179,22 @@ class Namespace:
                 raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
             node = self._files.nodes.get(path)
             self._set_aside(node)
-            staged = node.staged if node is not None else None
-            if node is None or not node.is_new or (staged and _server_may_have(staged)):
+            if node is None or self._on_server(path, node):
                 try:
                     self._delete_remote(path, node)
                 except FsError:
                     self._put_back(node)
                     raise
             self._forget_file(path, node)
+
+    def _on_server(self, path: RemotePath, node: FileNode) -> bool:
+        """Whether the server may have a file of this name, whatever this drive has sent."""
+        if not node.is_new or (node.staged is not None and _server_may_have(node.staged)):
+            return True
+        try:
+            return self._view.find(path) is not None
+        except FsError:  # it does not answer: an unsent file can be deleted all the same
+            return False
 
     def _delete_remote(self, path: RemotePath, node: FileNode | None) -> None:
         if node is not None:
@@ -203,7 +212,7 @@ class Namespace:
 
         self._sync_journal()
         try:
-            self._files.remote(f"delete {path}", delete)
+            self._change(f"delete {path}", delete, path)
         except FsError as error:
             if error.status is FsStatus.NOT_FOUND:
                 self._view.metadata.remove(path)
@@ -413,14 +422,44 @@ class Namespace:
 
         self._sync_journal()
         try:
-            self._files.remote(f"rename {old} to {new}", rename)
+            self._change(f"rename {old} to {new}", rename, old, new, swap=swap)
         except FsError as error:
-            if swap in self._journal.swaps():
-                self.finish_swap(swap)
+            if error.status is not FsStatus.TIMEOUT:
+                self._finish_if_begun(swap)
             if error.status in STALE_VIEW:
                 self._view.metadata.expire(parent(old))
                 self._view.metadata.expire(parent(new))
             raise
+
+    def _change(
+        self,
+        label: str,
+        work: Callable[[FtpClient, JobControl], None],
+        *paths: RemotePath,
+        swap: Swap | None = None,
+    ) -> None:
+        """Change *paths* on the server; while the outcome isn't known they stay reserved.
+
+        Raises:
+            FsError: TIMEOUT, it may still happen; else what went wrong.
+        """
+
+        def in_doubt() -> Callable[[], None]:
+            self._locks.keep(*paths)
+            return known
+
+        def known() -> None:
+            for path in paths:
+                self._view.metadata.expire(parent(path))
+            if swap is not None:
+                self._finish_if_begun(swap)
+            self._locks.release(*paths)
+
+        self._files.remote(label, work, in_doubt=in_doubt)
+
+    def _finish_if_begun(self, swap: Swap) -> None:
+        if swap in self._journal.swaps():
+            self.finish_swap(swap)
 
     def _note_swap(self, swap: Swap, step: Step) -> None:
         if step is Step.SWAP:

@@ -41,10 +41,19 @@ class PathLocks:
         try:
             yield
         finally:
-            with self._changed:
-                for path in paths:
-                    self._held.remove(path)
-                self._changed.notify_all()
+            self.release(*paths)
+
+    def keep(self, *paths: RemotePath) -> None:
+        """Called inside `hold`: they stay reserved after its end, until `release`."""
+        with self._changed:
+            self._held.extend(paths)
+
+    def release(self, *paths: RemotePath) -> None:
+        """What `keep` reserved is free."""
+        with self._changed:
+            for path in paths:
+                self._held.remove(path)
+            self._changed.notify_all()
 
 
 def _conflict(one: RemotePath, other: RemotePath) -> bool:

@@ -173,7 +173,10 @@ class Engine:
         Raises:
             RemoteError: what the work raised, or RemoteTimeout.
         """
-        job = self.submit(self.job(label, work, priority=priority))
+        return self.wait(self.submit(self.job(label, work, priority=priority)), patience_s)
+
+    def wait(self, job: Job[T], patience_s: float | None = -1.0) -> T:
+        """The result of a submitted job, as `run` waits for it; dropped when not begun in time."""
         patience = self.options.deadline_s if patience_s == -1.0 else patience_s
         try:
             return job.wait(patience, at_most_s=None if patience is None else patience * 10)

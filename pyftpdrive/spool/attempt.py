@@ -133,6 +133,7 @@ class Attempt:
             self._remove(stray)  # of an attempt under another name
         if direct:
             return self._overwrite()
+        self._journal.put_stray(self._temporary)
         staged.strays.add(self._temporary)
         self._store(self._temporary)
         target, there, settled = self._look_again()
@@ -166,7 +167,7 @@ class Attempt:
     def _landed(self, entry: RemoteEntry) -> None:
         """The version has its name: from now on a newer one builds on it, whatever comes next."""
         staged = self._staged
-        staged.strays.discard(self._temporary)
+        self._forget_stray(self._temporary)
         with staged.lock:
             staged.base = Base(size_bytes=self._size_bytes, modified_ns=entry.modified_ns)
             self._journal.put(staged.record())
@@ -357,11 +358,15 @@ class Attempt:
         try:
             self._client.delete_file(temporary)
         except NotFound:
-            self._staged.strays.discard(temporary)
+            self._forget_stray(temporary)
         except RemoteError as error:
             log.debug("temporary file %s was not removed: %s", temporary, error)
         else:
-            self._staged.strays.discard(temporary)
+            self._forget_stray(temporary)
+
+    def _forget_stray(self, temporary: RemotePath) -> None:
+        self._staged.strays.discard(temporary)
+        self._journal.delete_stray(temporary)
 
 
 def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:

@@ -41,20 +41,21 @@ CREATE TABLE IF NOT EXISTS staged (
     gaps        TEXT NOT NULL,      -- JSON [[start, end], …]: bytes still only on the server
     reason      TEXT,               -- why it is HELD
     step        TEXT NOT NULL DEFAULT 'none',  -- Step
-    content     BLOB,               -- of a small file that was closed; NULL: in the local file
-    strays      TEXT NOT NULL DEFAULT '[]'  -- JSON: temporary names of earlier attempts
+    content     BLOB                -- of a small file that was closed; NULL: in the local file
 );
 CREATE TABLE IF NOT EXISTS swaps (  -- renames over a file, on servers that refuse them
     backup      BLOB PRIMARY KEY,   -- the replaced file's name meanwhile
     source      BLOB NOT NULL,
     target      BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS strays (  -- names of ours that the server may have
+    path        BLOB PRIMARY KEY
+);
 PRAGMA user_version = {VERSION};
 """
 UPGRADE_1 = """
 ALTER TABLE staged ADD COLUMN step TEXT NOT NULL DEFAULT 'none';
 ALTER TABLE staged ADD COLUMN content BLOB;
-ALTER TABLE staged ADD COLUMN strays TEXT NOT NULL DEFAULT '[]';
 """
 
 
@@ -73,7 +74,6 @@ class StagedRecord:
     reason: str | None = None
     step: Step = Step.NONE
     content: bytes | None = field(default=None, repr=False)
-    strays: tuple[RemotePath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +169,8 @@ class Journal:
             record.reason,
             record.step.value,
             record.content,
-            json.dumps(record.strays),
         )
-        self._write("INSERT OR REPLACE INTO staged VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        self._write("INSERT OR REPLACE INTO staged VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def delete(self, record_id: str) -> None:
         """Remove a row; no row is fine.
@@ -199,6 +198,22 @@ class Journal:
             OSError: it is looked after again by the next run.
         """
         self._write("DELETE FROM swaps WHERE backup = ?", (_stored(backup),))
+
+    def put_stray(self, path: RemotePath) -> None:
+        """Note a temporary name before the server gets it; the next run removes what is left.
+
+        Raises:
+            OSError: it is not noted.
+        """
+        self._write("INSERT OR REPLACE INTO strays VALUES (?)", (_stored(path),))
+
+    def delete_stray(self, path: RemotePath) -> None:
+        """The server does not have *path* any more.
+
+        Raises:
+            OSError: it is looked for again by the next run.
+        """
+        self._write("DELETE FROM strays WHERE path = ?", (_stored(path),))
 
     def sync(self) -> None:
         """Return when everything written before this call survives a power cut.
@@ -232,7 +247,7 @@ class Journal:
         """
         rows = self._read(
             "SELECT id, path, state, size_bytes, modified_ns, base_size, base_ns, gaps, reason,"
-            " step, content, strays FROM staged ORDER BY rowid"
+            " step, content FROM staged ORDER BY rowid"
         )
         try:
             return [
@@ -248,7 +263,6 @@ class Journal:
                     reason=row[8],
                     step=Step(row[9]),
                     content=row[10],
-                    strays=tuple(remote_path(stray) for stray in json.loads(row[11])),
                 )
                 for row in rows
             ]
@@ -266,6 +280,14 @@ class Journal:
             Swap(backup=_loaded(backup), source=_loaded(source), target=_loaded(target))
             for backup, source, target in rows
         ]
+
+    def strays(self) -> list[RemotePath]:
+        """Temporary names that the server may have.
+
+        Raises:
+            JournalDamaged: they can't be read.
+        """
+        return [_loaded(path) for (path,) in self._read("SELECT path FROM strays")]
 
     def _read(self, statement: str) -> list[Any]:
         try:

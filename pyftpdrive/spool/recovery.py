@@ -119,11 +119,13 @@ def take_over(slot: Path, journal: Journal, staging: Staging) -> int:
         if rows_lost:
             for staged in recover(other, theirs, rows_lost=True):
                 staged.close(keep=True)
-        records, swaps = other.records(), other.swaps()
+        records, swaps, strays = other.records(), other.swaps(), other.strays()
         for record in records:
             journal.put(record)
         for swap in swaps:
             journal.put_swap(swap)
+        for stray in strays:
+            journal.put_stray(stray)
         journal.sync()
         for record in records:
             for file in theirs.directory.glob(f"{record.id}*"):
@@ -133,6 +135,8 @@ def take_over(slot: Path, journal: Journal, staging: Staging) -> int:
             other.delete(record.id)
         for swap in swaps:
             other.delete_swap(swap.backup)
+        for stray in strays:
+            other.delete_stray(stray)
     finally:
         other.close()
     return len(records)

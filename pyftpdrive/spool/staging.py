@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,7 +172,6 @@ class StagedFile:
                 reason=self.reason,
                 step=self.step,
                 content=None if state is StagedState.OPEN else self._small_content(),
-                strays=tuple(sorted(self.strays - {self.temporary_path()})),
             )
 
     def _small_content(self) -> bytes | None:
@@ -219,7 +220,6 @@ class StagedFile:
         self.state = record.state
         self.reason = record.reason
         self.step = record.step
-        self.strays = {self.temporary_path(), *record.strays}
         self.closed_in_journal = record.state is StagedState.QUEUED
 
     def snapshot(self, target: Path) -> int:
@@ -237,6 +237,24 @@ class StagedFile:
             if not keep:
                 self.local_path.unlink(missing_ok=True)
                 self.base_copy.unlink(missing_ok=True)
+
+
+if sys.platform != "win32":
+
+    def _holes(fd: int, within: tuple[tuple[int, int], ...]) -> Iterator[tuple[int, int]]:
+        """The parts of *within* that were never written, page by page."""
+        for start, end in within:
+            position = start
+            while position < end:
+                try:
+                    data = min(os.lseek(fd, position, os.SEEK_DATA), end)
+                except OSError:  # ENXIO: a hole up to the end
+                    data = end
+                if data > position:
+                    yield position, data
+                if data < end:
+                    data = os.lseek(fd, data, os.SEEK_HOLE)
+                position = data
 
 
 class Staging:
@@ -278,6 +296,18 @@ class Staging:
             return OnDisk.GONE, 0
         whole = size_bytes == record.size_bytes
         return (OnDisk.WHOLE if whole else OnDisk.OTHER_SIZE), size_bytes
+
+    def holes(self, record: StagedRecord) -> tuple[tuple[int, int], ...]:
+        """The gaps of a file that was being written, as far as its holes show them.
+
+        Where the file system has no holes, what was never written counts as zeros: bytes that a
+        program wrote are never replaced by the server's.
+        """
+        if sys.platform == "win32":
+            return ()
+        else:  # noqa: RET505  # mypy follows platforms in branches only
+            with (self.directory / record.id).open("rb") as file:
+                return tuple(_holes(file.fileno(), record.gaps))
 
     def reopen(self, record: StagedRecord) -> StagedFile:
         """The staged file of a journal row whose local file is there."""

@@ -211,10 +211,14 @@ class Uploader:
 
     def remove_later(self, stray: RemotePath) -> None:
         """Remove a file of ours from the server, without waiting; tried again until it is gone."""
+        with contextlib.suppress(OSError):  # the journal: then this run only looks after it
+            self._journal.put_stray(stray)
 
         def remove(client: FtpClient, _control: JobControl) -> None:
             with contextlib.suppress(NotFound):
                 client.delete_file(stray)
+            with contextlib.suppress(OSError):
+                self._journal.delete_stray(stray)
 
         self.see_to(f"remove {stray}", remove)
 
@@ -378,7 +382,10 @@ class Uploader:
         attempt = Attempt(
             upload.staged, client, self._journal, wanted=wanted, torn=upload.torn >= TORN_MAX
         )
-        return attempt.run()
+        try:
+            return attempt.run()
+        except OSError as error:
+            raise NoSpace(f"{upload.staged.path}: local disk: {error}") from error
 
     # -- the end of an attempt --------------------------------------------------------------------
 

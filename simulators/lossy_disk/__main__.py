@@ -22,7 +22,7 @@ SWITCH = "user.power"
 CAPACITY_BYTES = 1 << 32
 
 
-class LossyDiskOperations(fuse.Operations):
+class LossyDiskOperations(fuse.Operations):  # type: ignore[misc]  # mfusepy has no types
     """What the kernel asks. `_lock` guards everything."""
 
     use_ns = True

@@ -45,11 +45,15 @@ class LossyDisk:
 
     def remember(self, unsynced: Unsynced = Unsynced.OLD, seed: int = 0) -> None:
         """Note what a cut at this moment would leave."""
-        os.setxattr(self.directory, SWITCH, f"remember {unsynced.value} {seed}".encode())
+        self._switch(f"remember {unsynced.value} {seed}")
 
     def restore(self) -> None:
         """Power is back: only what `remember` noted is there. Nobody may have files open."""
-        os.setxattr(self.directory, SWITCH, b"restore")
+        self._switch("restore")
+
+    def _switch(self, word: str) -> None:
+        if sys.platform == "linux":
+            os.setxattr(self.directory, SWITCH, word.encode())
 
     def close(self) -> None:
         """Unmount it; its content is gone. Twice is fine."""

@@ -254,13 +254,16 @@ class Schedule:
         if self.disk is not None and cut:
             self.disk.restore()
         for handle in self.handles:  # the process would have ended
-            if handle.context.node.staged is not None:
-                handle.context.node.staged.close(keep=True)
+            node = handle.context.node
+            if node.staged is not None:
+                node.staged.close(keep=True)
+            if node.content is not None:
+                node.content.release()
         self.handles.clear()
         for path in open_paths:
             one = self.model.at(path)
             one.held_ok = True
-            one.torn = one.torn or cut
+            one.torn = True  # HELD, and said to be incomplete
         self.start()
 
     # -- another program on the server -------------------------------------------------------------
@@ -288,7 +291,7 @@ class Schedule:
         self.tell(f"another program saves {path} ({len(content)} bytes)")
         self.server.put(path, content)
         self.model.settle(path, content)
-        mine = self.content()
+        mine = self.content() or b"x"
         self.tell(f"write {path} ({len(mine)} bytes) over it, unseen")
         try:
             context = self.drive.filesystem.open(remote_path(path), write=True)
@@ -578,8 +581,6 @@ class Schedule:
         if held:
             raise Loss(f"held, but nobody saved them: {sorted(held)}")
         strange = [p for p, c in tree.items() if c is not None and p not in self.model.files]
-        if self.figures.crashes or self.figures.power_cuts:  # nobody remembers a probe then
-            strange = [path for path in strange if not path.endswith(".probe")]
         if strange:
             raise Loss(f"left on the server: {strange}")
 
