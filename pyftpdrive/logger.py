@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from pyftpdrive.base.text import masked
+
 LOG_BYTES_MAX = 1 << 20
 LOG_FILES = 5
 FORMAT = "%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s"
@@ -22,15 +24,14 @@ class _Redacting(logging.Formatter):
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__(FORMAT)
-        # As it is and as repr writes it; of one or two characters, half the log would be masked.
-        forms = {form for text in secrets if len(text) >= 3 for form in (text, repr(text)[1:-1])}
+        forms = {form for text in secrets for form in (text, repr(text)[1:-1])}  # as repr writes it
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """One entry; a traceback keeps its lines, indented."""
         text = super().format(record)
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            text = masked(text, secret)
         text = _PASS.sub(r"\1 ***", text)
         text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
         return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\n", "\n    ")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum, unique
 from typing import ClassVar
 
+from pyftpdrive.base.text import shown
+
 
 class PyftpdriveError(Exception):
     """Root of everything that this program raises on purpose."""
@@ -26,13 +28,14 @@ class ConfigError(PyftpdriveError):
 class RemoteError(PyftpdriveError):
     """The server refused, or nobody answered. Carries the server's own words.
 
-    `reply` is the server's whole reply text, or None when there was none.
+    `reply` is the server's whole reply text as it came, or None when there was none. The message
+    is fit to be shown: one line, no control characters, of bounded length.
     """
 
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, reply: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(shown(message))
         self.reply = reply
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyftpdrive.base.text import masked
+
 
 class Secret:
     """Holds text that must never reach a log, a repr, a status or an argument list."""
@@ -14,6 +16,10 @@ class Secret:
     def reveal(self) -> str:
         """The text itself; call only where it is sent to the server."""
         return self._text
+
+    def mask(self, text: str) -> str:
+        """*text* without the secret; see `masked`."""
+        return masked(text, self._text)
 
     def __repr__(self) -> str:
         return "Secret('***')"

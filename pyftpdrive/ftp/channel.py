@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pyftpdrive.base.clock import Clock
+    from pyftpdrive.base.secret import Secret
 
 log = logging.getLogger("pyftpdrive.ftp")
 
 FLIGHT_COMMANDS_MAX = 256  # outstanding; their replies fit any socket buffer
 FLIGHT_BYTES_MAX = 16 * 1024  # outstanding; fits the smallest receive buffer in use
 REPLY_PATIENCE = 4  # a reply that trickles in may take this many timeouts
+PRELIMINARIES_MAX = 64  # 1yz in a row; more would be waited for without end
 SURPLUS_MAX = 64  # replies that nobody asked for, before we stop listening
 RECEIVE_BYTES = 64 * 1024
+_WITH_NAMES = (211, 213, 227, 229, 250, 257)  # replies that values are taken from
 _FORBIDDEN = (b"\0", b"\r", b"\n")
 
 
@@ -67,11 +70,15 @@ class ControlChannel:
     Only `close` may be called by another thread: it makes the owner's wait fail.
     """
 
-    def __init__(self, sock: socket.socket, *, timeout_s: float, clock: Clock, server: str) -> None:
+    def __init__(
+        self, sock: socket.socket, *, timeout_s: float, clock: Clock, server: str, secret: Secret
+    ) -> None:
         self._sock: socket.socket | ssl.SSLSocket = sock
         self._reader = ReplyReader()
         self._clock = clock
         self._server = server
+        self._secret = secret
+        self._preliminaries = 0
         self.timeout_s = timeout_s
         self.closed = False
         self.last_used = clock.monotonic()
@@ -99,13 +106,19 @@ class ControlChannel:
             self._sock.close()
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Speak TLS from here on. What arrived in clear text before is forgotten.
+        """Speak TLS from here on.
 
         Raises:
-            TlsError: no trust, or no TLS spoken.
+            TlsError: no trust, no TLS spoken, or octets in clear text behind the reply to AUTH:
+                somebody on the way would have them taken for protected ones (CVE-2011-0411).
             RemoteUnavailable: the connection died in the handshake.
         """
-        self._reader = ReplyReader()  # nothing injected before the handshake survives it
+        if self._reader.pending:
+            self.close()
+            raise TlsError(
+                f"{self._server} sent more in clear text after it agreed to TLS; somebody on the "
+                "way may have put it there, so the session was ended"
+            )
         try:
             self._sock.settimeout(self.timeout_s)
             self._sock = context.wrap_socket(self._sock, server_hostname=host)
@@ -306,6 +319,13 @@ class ControlChannel:
             return None
         if log.isEnabledFor(logging.DEBUG):
             log.debug("< %d %s", reply.code, reply.text.encode("unicode_escape").decode("ascii"))
+        self._preliminaries = self._preliminaries + 1 if reply.is_preliminary else 0
+        if self._preliminaries > PRELIMINARIES_MAX:
+            self.close()
+            raise ProtocolViolation(f"{self._server} announces replies without end ({reply.code})")
+        if self._secret and reply.code not in _WITH_NAMES:
+            lines = tuple(self._secret.mask(line) for line in reply.lines)
+            reply = Reply(reply.code, lines)  # some servers repeat the password
         if reply.code == 421:
             self.close()
             raise RemoteUnavailable(

@@ -36,9 +36,12 @@ from pyftpdrive.ftp.session import UNKNOWN_COMMAND, Session, raw_octets
 from pyftpdrive.ftp.transfers import Transfer, TransferRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
 LISTING_BYTES_MAX = 256 * 1024 * 1024  # a million long lines; more is an attack
+LISTING_LINES_MAX = 2_000_000
+ACTIVITY_LINES = 50_000  # take a fraction of a second to parse
+LISTING_S_MAX = 600.0  # one that trickles on for longer never ends
 RECEIVE_BYTES = 256 * 1024
 LINKS_MAX = 64  # probed in one listing; the others stay links
 RESCUED_MAX = 64  # names probed because no one understood their line
@@ -96,10 +99,16 @@ def _fetch(
     transfer = Transfer(session, data, receiving=True)
     transfer.start(command_line(verb, argument))
     content = bytearray()
-    buffer = memoryview(bytearray(RECEIVE_BYTES))
+    buffer = memoryview(block := bytearray(RECEIVE_BYTES))
+    lines, until = 0, session.clock.monotonic() + LISTING_S_MAX
     while count := transfer.receive_into(buffer):
         content += buffer[:count]
-        if len(content) > LISTING_BYTES_MAX:
+        lines += block.count(b"\n", 0, count)
+        if (
+            len(content) > LISTING_BYTES_MAX
+            or lines > LISTING_LINES_MAX
+            or session.clock.monotonic() > until
+        ):
             transfer.abort()
             raise ProtocolViolation(f"{session.server} sends a listing without end")
     reply = transfer.final_reply()
@@ -113,6 +122,14 @@ def _fetch(
 
 def _split(content: bytes) -> list[bytes]:
     return [line.rstrip(b"\r") for line in content.split(b"\n") if line.strip(b"\r")]
+
+
+def _told(session: Session, lines: list[bytes]) -> Iterator[bytes]:
+    """*lines*; while they are being parsed, whoever waits hears that it goes on."""
+    for at, line in enumerate(lines):
+        if at % ACTIVITY_LINES == 0:
+            session.note_activity()
+        yield line
 
 
 def _refusal(reply: Reply, verb: str) -> RemoteError | None:
@@ -142,7 +159,7 @@ def _by_facts(session: Session, path: RemotePath) -> Listing | None:
             raise error from exc
         return _EMPTY
     session.profile.confirm("mlsd")
-    return parse_mlsd(_split(content), session.codec)
+    return parse_mlsd(_told(session, _split(content)), session.codec)
 
 
 def _by_lines(session: Session, path: RemotePath) -> Listing:
@@ -165,9 +182,9 @@ def _by_lines(session: Session, path: RemotePath) -> Listing:
     return listing
 
 
-def _parse(session: Session, lines: Iterable[bytes]) -> Listing:
+def _parse(session: Session, lines: list[bytes]) -> Listing:
     return parse_list(
-        lines,
+        _told(session, lines),
         session.codec,
         now_ns=session.clock.now_ns(),
         clock_offset_s=session.profile.clock_offset_s or 0,
@@ -363,15 +380,18 @@ def _rescue(session: Session, path: RemotePath, listing: Listing) -> Listing:
     except (TransferRefused, PermissionRefused):
         return listing
     known = {entry.name for entry in listing.entries}
+    strange = [(line, raw_octets(line)) for line in listing.unparsed[:RESCUED_MAX]]
     wanted: dict[str, str] = {}
     for octets in _split(content):
+        if len(wanted) >= RESCUED_MAX:
+            break
         name = session.codec.decode(octets).rstrip("/").rpartition("/")[2]
         if name in ("", ".", "..") or name in known or "\0" in name:
             continue
-        for line in listing.unparsed:
-            if octets.rpartition(b"/")[2] in raw_octets(line):
+        for line, shown in strange:
+            if octets.rpartition(b"/")[2] in shown:
                 wanted[name] = line
-    names = list(wanted)[:RESCUED_MAX]
+    names = list(wanted)
     found = probe_names(session, path, names)
     rescued = tuple(found.get(name) or RemoteEntry(name=name, kind=Kind.FILE) for name in names)
     understood = {wanted[name] for name in names}

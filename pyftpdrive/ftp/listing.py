@@ -16,11 +16,12 @@ from time import gmtime
 from pyftpdrive.base.errors import InvalidName, ProtocolViolation
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import check_name
-from pyftpdrive.ftp.replies import parse_mdtm
+from pyftpdrive.ftp.replies import YEAR_MAX, YEAR_MIN, parse_mdtm
 
 SECOND_NS = 1_000_000_000
 SIZE_MAX = 1 << 63
 FUTURE_TOLERANCE_S = 24 * 3600
+LINE_BYTES_MAX = 8 * 1024  # the longest name and link target, with room; more is no entry
 
 
 class NameCodec:
@@ -102,8 +103,9 @@ def parse_mlsd(lines: Iterable[bytes], codec: NameCodec) -> Listing:
         if not line.strip():
             continue
         facts, separator, name = line.partition(b" ")
-        if not separator or not name or (facts and b"=" not in facts):
-            found.unparsed.append(_shown(line))
+        too_long = len(line) > LINE_BYTES_MAX
+        if too_long or not separator or not name or (facts and b"=" not in facts):
+            found.unparsed.append(_shown(line[:LINE_BYTES_MAX]))
             continue
         entry = _facts(facts, codec.decode(name), codec)
         if entry is not None:
@@ -220,8 +222,8 @@ _UNIX = re.compile(
     re.DOTALL,
 )
 _DOS = re.compile(
-    rb"(?P<date>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4},?\s+\d{1,2}:\d\d(?::\d\d)?\s*(?:[AaPp]\.?[Mm]\.?)?)"
-    rb"\s+(?P<size><[A-Za-z]+>|[\d.,]+)(?:\s(?P<name>.+))",
+    rb"(?P<date>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4},?\s+\d{1,2}:\d\d(?::\d\d)?(?:\s*[AaPp]\.?[Mm]\.?)?)"
+    rb"\s++(?P<size><[A-Za-z]+>|[\d.,]+)(?:\s(?P<name>.+))",
     re.DOTALL,
 )
 _TOTAL = re.compile(rb"(?:total|insgesamt|gesamt|totale?)\s+[\d.,]+\w?\s*$", re.IGNORECASE)
@@ -239,7 +241,10 @@ def parse_list(
     dates = _Dates(now_ns // SECOND_NS, clock_offset_s)
     for raw in lines:
         line = raw.rstrip(b"\r\n")
-        if not line.strip() or _TOTAL.match(line):
+        if not line.strip() or (len(line) < 80 and _TOTAL.match(line)):
+            continue
+        if len(line) > LINE_BYTES_MAX:
+            found.unparsed.append(_shown(line[:LINE_BYTES_MAX]))
             continue
         entry = _unix(line, codec, dates) or _dos(line, codec, dates)
         if entry is None:
@@ -393,7 +398,7 @@ class _Dates:
     def _utc(
         self, year: int, month: int, day: int, hour: int, minute: int, second: int
     ) -> int | None:
-        if not (1900 <= year <= 9999 and 1 <= month <= 12 and hour < 24 and minute < 60):
+        if not (YEAR_MIN <= year <= YEAR_MAX and 1 <= month <= 12 and hour < 24 and minute < 60):
             return None
         if not 1 <= day <= monthrange(year, month)[1]:
             return None

@@ -27,6 +27,7 @@ from pyftpdrive.base.errors import (
 
 LINE_BYTES_MAX = 8 * 1024
 REPLY_BYTES_MAX = 1024 * 1024
+YEAR_MIN, YEAR_MAX = 1900, 2261  # what fits into 64 bits of nanoseconds, whole years
 IAC = b"\xff"
 
 
@@ -83,10 +84,15 @@ class ReplyReader:
         """The oldest complete reply, or None."""
         return self._done.pop(0) if self._done else None
 
+    @property
+    def pending(self) -> bool:
+        """True while there are octets or replies that nobody has taken."""
+        return bool(self._rest or self._code or self._done)
+
     def _take(self, raw: bytes) -> None:
         if len(raw) > LINE_BYTES_MAX:
             raise ProtocolViolation(f"a reply line of more than {LINE_BYTES_MAX} octets")
-        self._bytes += len(raw)
+        self._bytes += len(raw) + 1  # the line end too: lines of nothing fill the memory as well
         if self._bytes > REPLY_BYTES_MAX:
             raise ProtocolViolation(f"a reply of more than {REPLY_BYTES_MAX} octets")
         line = raw.decode("utf-8", "surrogateescape")
@@ -190,6 +196,8 @@ def parse_mdtm(text: str) -> int:
     )
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 62):
         raise ProtocolViolation(f"not a time: {text[:40]!r}")
+    if not YEAR_MIN <= year <= YEAR_MAX:
+        raise ProtocolViolation(f"not a time that a file can have: {text[:40]!r}")
     seconds = timegm((year, month, day, hour, minute, second))
     fraction = (found[2] or "")[:9].ljust(9, "0")
     return seconds * 1_000_000_000 + int(fraction)

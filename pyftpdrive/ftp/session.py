@@ -258,7 +258,13 @@ class Session:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             raise RemoteUnavailable(f"{self.server} can't be reached: {reason}") from exc
         try:
-            return ControlChannel(sock, timeout_s=timeout_s, clock=self.clock, server=self.server)
+            return ControlChannel(
+                sock,
+                timeout_s=timeout_s,
+                clock=self.clock,
+                server=self.server,
+                secret=self.options.password,
+            )
         except OSError as exc:
             sock.close()
             raise RemoteUnavailable(f"{self.server} hung up at once") from exc

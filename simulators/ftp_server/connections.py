@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from simulators.ftp_server.data import Sink, Source
     from simulators.ftp_server.storage import Reader, Writer
 
+ENDLESS_BLOCK = 1 << 20
+
 
 class PassivePort(PassiveDTP):
     """The port of PASV or EPSV; it waits as long as the session does."""
@@ -183,6 +185,23 @@ class LongerSource:
             return data
         part, self._noise = self._noise[:length], self._noise[length:]
         return part
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
+
+
+class EndlessSource:
+    """A source that begins to repeat one text where it should end."""
+
+    def __init__(self, source: Source, text: bytes) -> None:
+        self._source = source
+        self._block = memoryview(text * (ENDLESS_BLOCK // len(text) + 1))
+
+    def next(self, length: int) -> memoryview | bytes:
+        """Up to *length* more octets; always some."""
+        data = self._source.next(length)
+        return data if len(data) else self._block[:length]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -37,6 +37,8 @@ transfer: exactly that many octets of the data have passed. A transfer that is s
 | split_reply | the reply comes octet by octet, `seconds` apart | seconds | its parser is incremental |
 | raw_reply | `text` goes out as it is instead of the reply | text | one clear error |
 | extra_reply | `code` and `text` follow the real reply | code, text | notices that it is out of step |
+| endless_reply | `text` instead of the reply, again and again until the client hangs up | text | gives up after a bounded number of octets |
+| endless_data | `text` after the data (RETR, LIST, NLST, MLSD), again and again until the client hangs up | text | stops at the size it was promised, or at a bound |
 | early_reply | the 226 comes before the data | | reads data to its end and the reply, in either order |
 | listing | raw `lines` are added to LIST, NLST, MLSD and MLST (`replace`: instead of it) | lines, replace | parses or reports, never drops, never trusts |
 
@@ -87,6 +89,8 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "split_reply": (),
     "raw_reply": ("text",),
     "extra_reply": ("code",),
+    "endless_reply": ("text",),
+    "endless_data": ("text",),
     "early_reply": (),
     "listing": ("lines",),
 }

@@ -32,6 +32,8 @@ _UNWANTED = re.compile(r"[\x00-\x1f\x7f]+|\s+$")
 _COMMAND_MAX = 16 * 1024
 _TELNET = dict.fromkeys((0xDCFF, 0xDCF4, 0xDCF2))
 _BYTE_GAP_S = 0.0005
+_REPEATED_BYTES = 64 * 1024  # at a time, of a reply without end
+_REPEATED_BLOCKS = 4  # waiting at most
 
 
 class Session(Transfers):
@@ -341,6 +343,9 @@ class Session(Transfers):
                 if fault.fault == "reply":
                     code = fault.code or code
                     whole = _reply_lines(code, fault.text or "")
+            if fault.fault == "endless_reply":
+                self._repeat((fault.text or "").encode("utf-8", "surrogateescape"))
+                return
             if fault.fault == "raw_reply":
                 whole = (fault.text or "").encode("utf-8", "surrogateescape")
             if fault.fault == "extra_reply":
@@ -354,6 +359,14 @@ class Session(Transfers):
         if code == 234 and not self._closed:
             self.secure_connection(self.ssl_context)
         self._over()
+
+    def _repeat(self, text: bytes) -> None:
+        """Send *text* as often as the client's kernel takes it, until the connection ends."""
+        if self._closed:
+            return
+        if len(self.producer_fifo) < _REPEATED_BLOCKS:
+            RawChat.push(self, text * (_REPEATED_BYTES // len(text) + 1))
+        self.call_later(_BYTE_GAP_S, self._repeat, text)
 
     def _drop_control(self, fault: Fault) -> None:
         if fault.fault == "reset":

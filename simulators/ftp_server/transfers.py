@@ -135,6 +135,16 @@ class Transfers(Commands):
         fault = self.fault_of("surplus")
         return None if fault is None else self.sim.noise(fault.extra_bytes or 0)
 
+    def _prolonged(self, source: Source) -> Source:
+        """*source* with what faults put behind its end."""
+        noise, endless = self._noise(), self.fault_of("endless_data")
+        if noise is not None:
+            source = connections.LongerSource(source, noise)
+        if endless is not None:
+            text = (endless.text or "").encode("utf-8", "surrogateescape")
+            source = connections.EndlessSource(source, text)
+        return source
+
     def do_retr(self, arg: str) -> None:
         """RETR: send a file."""
         offset, length = self.restart, self.range_length
@@ -154,11 +164,10 @@ class Transfers(Commands):
             source = kind(source, length)
         if self._current_type == "a" and self.profile.ascii_converts:
             source = connections.AsciiSource(source)
-        corrupt, noise = self.fault_of("corrupt"), self._noise()
+        corrupt = self.fault_of("corrupt")
         if corrupt is not None:
             source = connections.FlippedSource(source, corrupt.after_bytes or 0)
-        if noise is not None:
-            source = connections.LongerSource(source, noise)
+        source = self._prolonged(source)
         transfer = Transfer(source=source, done=("retr_done", {}), broken="retr_broken")
         self.begin_transfer(transfer, "retr", arg=arg, path=path, size=size)
 
@@ -351,9 +360,6 @@ class Transfers(Commands):
     def _send_listing(self, lines: list[str], done: str = "list_done") -> None:
         lines = self._with_extra(lines)
         data = "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
-        source: Source = BytesSource(data)
-        noise = self._noise()
-        if noise is not None:
-            source = connections.LongerSource(source, noise)
+        source = self._prolonged(BytesSource(data))
         transfer = Transfer(source=source, done=(done, {"count": len(lines)}), broken="retr_broken")
         self.begin_transfer(transfer, "list")

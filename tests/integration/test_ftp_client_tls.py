@@ -110,6 +110,19 @@ def test_a_server_that_does_not_protect_data_is_refused() -> None:
         attempt(secure(server))
 
 
+@pytest.mark.parametrize("behind", ["220 x\r\n", "2", "250-half\r\n"])
+def test_what_comes_in_clear_text_behind_auth_is_refused(behind: str) -> None:
+    with FtpSimulator("proftpd", tls="explicit") as server:
+        server.inject(Fault(fault="raw_reply", on="AUTH", nth=0, text="234 Go on\r\n" + behind))
+        with (
+            pytest.raises(TlsError, match="in clear text"),
+            connected(server, tls=TlsMode.EXPLICIT),
+        ):
+            pass
+
+        assert "PASS" not in server.ledger.sequence("USER", "PASS")
+
+
 def test_a_plain_server_on_the_implicit_port_is_one_clear_error() -> None:
     with (
         FtpSimulator("vsftpd") as plain,

@@ -70,6 +70,34 @@ def wait_until(condition: object, within_s: float = 10) -> None:
         threading.Event().wait(0.005)
 
 
+# --- without end
+
+
+def test_endless_reply_goes_on_until_the_client_hangs_up() -> None:
+    fault = Fault(on="NOOP", fault="endless_reply", text="200-more\r\n")
+    with started(faults=[fault]) as sim, client(sim) as ftp:
+        assert ftp.sock is not None
+        ftp.sock.sendall(b"NOOP\r\n")
+        got = 0
+        while got < 2 << 20:
+            part = ftp.sock.recv(65536)
+            assert part
+            got += len(part)
+
+
+def test_endless_data_begins_where_the_file_ends() -> None:
+    fault = Fault(on="RETR", fault="endless_data", text="more ")
+    with started(faults=[fault]) as sim, client(sim) as ftp:
+        with ftp.transfercmd("RETR /f") as data:
+            got = b""
+            while len(got) < len(DATA) + (3 << 20):
+                part = data.recv(1 << 20)
+                assert part
+                got += part
+        assert got[: len(DATA)] == DATA
+        assert got[len(DATA) : len(DATA) + 10] == b"more more "
+
+
 # --- replies
 
 

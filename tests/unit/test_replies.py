@@ -74,6 +74,18 @@ def test_an_endless_reply_is_a_violation() -> None:
         feed()
 
 
+def test_a_reply_of_empty_lines_without_end_is_a_violation() -> None:
+    reader = ReplyReader()
+    reader.feed(b"211-\r\n")
+
+    def feed() -> None:
+        for _ in range(100):
+            reader.feed(b"\r\n" * 20_000)
+
+    with pytest.raises(errors.ProtocolViolation):
+        feed()
+
+
 @given(st.binary(max_size=300))
 def test_no_octets_raise_anything_else(data: bytes) -> None:
     try:
@@ -131,7 +143,10 @@ def test_mdtm(text: str, expected: int) -> None:
     assert parse_mdtm(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "2026", "20261320223344", "20261120250000", "x"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "2026", "20261320223344", "20261120250000", "x", "99991231235959", "00000101000000"],
+)
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(errors.ProtocolViolation):
         parse_mdtm(text)
