@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import capabilities, guards
 
 HERE = Path(__file__).resolve().parent
 MARKERS = ("unit", "integration", "mount", "soak")
 _homes = itertools.count()
+
+settings.register_profile("fuzz", max_examples=50_000, deadline=None)
+if "HYPOTHESIS_PROFILE" in os.environ:
+    settings.load_profile(os.environ["HYPOTHESIS_PROFILE"])
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell: programs that tests start would ignore Ctrl+C, too.

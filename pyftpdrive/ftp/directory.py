@@ -44,6 +44,7 @@ ACTIVITY_LINES = 50_000  # take a fraction of a second to parse
 LISTING_S_MAX = 600.0  # one that trickles on for longer never ends
 RECEIVE_BYTES = 256 * 1024
 LINKS_MAX = 64  # probed in one listing; the others stay links
+SIZES_MAX = 1000  # asked for by SIZE, where the listing tells no size in octets
 RESCUED_MAX = 64  # names probed because no one understood their line
 SINGLE_TIMES_MAX = 100  # MDTM one by one, where flights don't work; the rest keeps LIST's times
 _MINUTE_NS = 60 * 10**9
@@ -75,6 +76,8 @@ def list_directory(session: Session, path: RemotePath) -> Listing:
         listing = _by_facts(session, path)
     if listing is None:
         listing = _by_lines(session, path)
+    if any(entry.size_bytes is None and entry.kind is Kind.FILE for entry in listing.entries):
+        listing = replace(listing, entries=_with_sizes(session, path, listing.entries))
     if listing.unparsed:
         listing = _rescue(session, path, listing)
     listing = replace(listing, refused=tuple(n for n in listing.refused if n not in (".", "..")))
@@ -353,6 +356,22 @@ def probe_names(session: Session, path: RemotePath, names: Sequence[str]) -> dic
             continue
         found[name] = entry_of(name, size, mdtm)
     return found
+
+
+def _with_sizes(
+    session: Session, path: RemotePath, entries: Sequence[RemoteEntry]
+) -> tuple[RemoteEntry, ...]:
+    """*entries* with the sizes that the listing did not tell, as far as SIZE does (VMS, z/OS)."""
+    names = [e.name for e in entries if e.size_bytes is None and e.kind is Kind.FILE]
+    most = SIZES_MAX if session.profile.pipelining is Proof.YES else SINGLE_TIMES_MAX
+    lines = [command_line("SIZE", session.wire(join(path, name))) for name in names[:most]]
+    found = dict(zip(names, guarded_flight(session, lines), strict=False))
+    return tuple(
+        replace(entry, size_bytes=_size(found[entry.name]))
+        if entry.name in found and entry.kind is Kind.FILE
+        else entry
+        for entry in entries
+    )
 
 
 def entry_of(name: str, size: Reply, mdtm: Reply) -> RemoteEntry:

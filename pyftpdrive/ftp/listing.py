@@ -1,4 +1,4 @@
-"""Directory listings: MLSD facts, and LIST in the Unix and DOS dialects. Pure.
+"""Directory listings: MLSD facts, and LIST in its dialects (rare ones: `dialects`). Pure.
 
 No line is dropped silently: what nobody understands is in `Listing.unparsed`, names that must not
 be passed on are in `Listing.refused`. Source: RFC 3659 7 (MLSx); LIST has none.
@@ -16,6 +16,7 @@ from time import gmtime
 from pyftpdrive.base.errors import InvalidName, ProtocolViolation
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import check_name
+from pyftpdrive.ftp.dialects import Row, is_heading, is_wrapped, parse_row
 from pyftpdrive.ftp.replies import YEAR_MAX, YEAR_MIN, parse_mdtm
 
 SECOND_NS = 1_000_000_000
@@ -192,18 +193,18 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan janv gen ene",
-            "feb fév févr fev",
-            "mar mär mrz mars maerz",
-            "apr avr abr",
-            "may mai mag",
-            "jun juin giu",
-            "jul juil lug",
-            "aug août aou ago",
-            "sep sept set",
-            "oct okt ott out",
-            "nov",
-            "dec dez déc dic",
+            "jan janv gen ene sty led tammi янв 1月",
+            "feb fév févr fev febr lut úno helmi фев 2月",
+            "mar mär mrz mars maerz mrt márc bře maalis мар 3月",
+            "apr avr abr ápr kwi dub huhti апр 4月",
+            "may mai mag maj mei máj kvě touko май мая 5月",
+            "jun juin giu jún cze čvn kesä июн 6月",
+            "jul juil lug júl lip čvc heinä июл 7月",
+            "aug août aou ago sie srp elo авг 8月",
+            "sep sept set szept wrz zář syys сен сент 9月",
+            "oct okt ott out paź říj loka окт 10月",
+            "nov lis marras ноя нояб 11月",
+            "dec dez déc dic des gru pro joulu дек 12月",
         ),
         start=1,
     )
@@ -216,7 +217,8 @@ _UNIX = re.compile(
     rb"(?P<size>\d+|\d+,\s*\d+)\s+"
     rb"(?P<date>"
     rb"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: [+-]\d{4})?"
-    rb"|[^\s\d]{3,8}\.?\s+\d{1,2}\s+(?:\d{1,2}:\d\d|\d{4})"
+    rb"|(?:[^\s\d]{3,8}\.?|\d{1,2}\xe6\x9c\x88)\s+\d{1,2}(?:\xe6\x97\xa5)?\s+"
+    rb"(?:\d{1,2}:\d\d|\d{4}(?:\xe5\xb9\xb4)?)"  # in Japan and China: month, day, year
     rb"|\d{1,2}\.?\s+[^\s\d]{3,8}\.?\s+(?:\d{1,2}:\d\d|\d{4})"
     rb") (?P<name>.+)",
     re.DOTALL,
@@ -239,19 +241,41 @@ def parse_list(
     """
     found = _Collector()
     dates = _Dates(now_ns // SECOND_NS, clock_offset_s)
+    begun = b""  # a name whose facts are on the next line
     for raw in lines:
         line = raw.rstrip(b"\r\n")
+        if begun and not line[:1].isspace():
+            found.unparsed.append(_shown(begun))
+        elif begun:
+            line = begun + line
+        begun = b""
         if not line.strip() or (len(line) < 80 and _TOTAL.match(line)):
             continue
         if len(line) > LINE_BYTES_MAX:
             found.unparsed.append(_shown(line[:LINE_BYTES_MAX]))
             continue
-        entry = _unix(line, codec, dates) or _dos(line, codec, dates)
-        if entry is None:
+        entry = _unix(line, codec, dates) or _dos(line, codec, dates) or _rare(line, codec, dates)
+        if entry is None and is_wrapped(line):
+            begun = line
+        elif entry is None and is_heading(line):
+            continue
+        elif entry is None:
             found.unparsed.append(_shown(line))
         elif entry.name not in (".", ".."):
             found.take(entry, _shown(line))
+    if begun:
+        found.unparsed.append(_shown(begun))
     return found.listing()
+
+
+def _rare(line: bytes, codec: NameCodec, dates: _Dates) -> RemoteEntry | None:
+    row = parse_row(line)
+    if row is None:
+        return None
+    size = _size(row.size) if row.size is not None and row.kind is Kind.FILE else None
+    return RemoteEntry(
+        name=codec.decode(row.name), kind=row.kind, size_bytes=size, modified_ns=dates.of_row(row)
+    )
 
 
 def _unix(line: bytes, codec: NameCodec, dates: _Dates) -> RemoteEntry | None:
@@ -333,6 +357,14 @@ class _Dates:
         self._year = gmtime(now_s + offset_s).tm_year
         self._known: dict[bytes, int | None] = {}
 
+    def of_row(self, row: Row) -> int | None:
+        """Of the other dialects, ns UTC."""
+        if row.utc_s is not None:
+            return row.utc_s * SECOND_NS
+        if row.unix_date is not None:
+            return self.unix(row.unix_date)
+        return self.utc(*row.local) if row.local is not None else None
+
     def unix(self, raw: bytes) -> int | None:
         """Of the Unix dialect, ns UTC."""
         if raw not in self._known:
@@ -344,17 +376,17 @@ class _Dates:
         if text[4:5] == "-":
             return self._iso(text)
         parts = text.split()
-        if parts[0][0].isdigit():
+        if parts[0][0].isdigit() and not parts[0].endswith("月"):
             parts[0], parts[1] = parts[1], parts[0]
         month = _MONTHS.get(parts[0].lower().rstrip("."))
         if month is None:
             return None
-        day = int(parts[1].rstrip("."))
+        day = int(parts[1].rstrip(".日"))
         if ":" not in parts[2]:
-            return self._utc(int(parts[2]), month, day, 0, 0, 0)
+            return self.utc(int(parts[2].rstrip("年")), month, day, 0, 0, 0)
         hour, minute = (int(number) for number in parts[2].split(":"))
         for year in range(self._year + 1, self._year - 8, -1):  # 29 February: up to 8 years back
-            moment = self._utc(year, month, day, hour, minute, 0)
+            moment = self.utc(year, month, day, hour, minute, 0)
             if moment is not None and moment <= (self._now_s + FUTURE_TOLERANCE_S) * SECOND_NS:
                 return moment
         return None
@@ -363,7 +395,7 @@ class _Dates:
         day, clock, *zone = text.split(" ")
         year, month, date = (int(number) for number in day.split("-"))
         hour, minute, *second = clock.split(".")[0].split(":")
-        moment = self._utc(
+        moment = self.utc(
             year, month, date, int(hour), int(minute), int(second[0]) if second else 0
         )
         if moment is None or not zone:
@@ -393,12 +425,19 @@ class _Dates:
             hour += 12
         elif "A" in text and hour == 12:
             hour = 0
-        return self._utc(year, month, day, hour, minute, numbers[5] if len(numbers) > 5 else 0)
+        return self.utc(year, month, day, hour, minute, numbers[5] if len(numbers) > 5 else 0)
 
-    def _utc(
+    def utc(
         self, year: int, month: int, day: int, hour: int, minute: int, second: int
     ) -> int | None:
-        if not (YEAR_MIN <= year <= YEAR_MAX and 1 <= month <= 12 and hour < 24 and minute < 60):
+        """A moment of the server's clock, ns UTC; None: there is no such moment."""
+        if not (
+            YEAR_MIN <= year <= YEAR_MAX
+            and 1 <= month <= 12
+            and hour < 24
+            and minute < 60
+            and second < 62
+        ):
             return None
         if not 1 <= day <= monthrange(year, month)[1]:
             return None

@@ -364,7 +364,8 @@ class Session(Transfers):
         """Send *text* as often as the client's kernel takes it, until the connection ends."""
         if self._closed:
             return
-        if len(self.producer_fifo) < _REPEATED_BLOCKS:
+        waiting: deque[object] = self.producer_fifo  # type: ignore[attr-defined]  # asynchat's
+        if len(waiting) < _REPEATED_BLOCKS:
             RawChat.push(self, text * (_REPEATED_BYTES // len(text) + 1))
         self.call_later(_BYTE_GAP_S, self._repeat, text)
 

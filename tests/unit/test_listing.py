@@ -112,6 +112,104 @@ def test_dos_lines(line, name, kind, size, modified) -> None:
     assert entry.modified_ns == modified
 
 
+RARE = [
+    (b"+i8388621.48594,m825718503,r,s280,\tdjb.html", "djb.html", Kind.FILE, 280,
+     825718503 * 10**9),
+    (b"+i8388621.50690,m824255907,/,\t514", "514", Kind.DIRECTORY, None, 824255907 * 10**9),
+    (b"+r,s5,up644,\ta, b\tc", "a, b\tc", Kind.FILE, 5, None),
+    (b"CII-MANUAL.TEX;1  213/216  29-JAN-1996 03:33:12  [ANONYMOU,ANONYMOUS]   (RWED,RWED,,)",
+     "CII-MANUAL.TEX", Kind.FILE, None, _at(1996, 1, 29, 3, 33, 12)),
+    (b"CORE.DIR;1  1  8-SEP-1996 16:09 [SYSTEM] (RWE,RWE,RE,RE)", "CORE", Kind.DIRECTORY, None,
+     _at(1996, 9, 8, 16, 9)),
+    (b"d [RWCEAFMS] supervisor            512       Jan 16 18:53    login dir", "login dir",
+     Kind.DIRECTORY, None, _at(2026, 1, 16, 18, 53)),
+    (b"- [R----F--] rhesus             214059       Oct 20  2020    cx.exe", "cx.exe", Kind.FILE,
+     214059, _at(2020, 10, 20)),
+    (b"PEP             36864 04/03/27 19:04:49 *STMF     a name.txt", "a name.txt", Kind.FILE,
+     36864, _at(2004, 3, 27, 19, 4, 49)),
+    (b"QSYS            77824 02/23/00 15:09:55 *DIR       QOpenSys/", "QOpenSys", Kind.DIRECTORY,
+     None, _at(2000, 2, 23, 15, 9, 55)),
+    (b"QSYS            77824 23.02.00 15.09.55 *STMF      de", "de", Kind.FILE, 77824,
+     _at(2000, 2, 23, 15, 9, 55)),
+    (b"QPGMR                                   *MEM       TEST.FILE", "TEST.FILE", Kind.FILE, None,
+     None),
+    (b"     0           DIR 05-12-97   16:44  PSFONTS", "PSFONTS", Kind.DIRECTORY, None,
+     _at(1997, 5, 12, 16, 44)),
+    (b" 73098      A        04-06-97   15:15  ds0.txt", "ds0.txt", Kind.FILE, 73098,
+     _at(1997, 4, 6, 15, 15)),
+    (b"     512    Jan-01-1980  00:00:00   folder            <DIR>", "folder", Kind.DIRECTORY, None,
+     _at(1980, 1, 1)),
+    (b"    4711    Feb-29-2024  12:34:56   core.log", "core.log", Kind.FILE, 4711,
+     _at(2024, 2, 29, 12, 34, 56)),
+    (b"WYOSPT 3420   2003/05/21  1  200  FB      80  8053  PS  48-MVS.FILE", "48-MVS.FILE",
+     Kind.FILE, None, _at(2003, 5, 21)),
+    (b"WPTA01 3290   **NONE**    1    3  VB    4096 27998  PO  SRC.COBOL", "SRC.COBOL",
+     Kind.DIRECTORY, None, None),
+    (b"Migrated                                                OLD.DATA", "OLD.DATA", Kind.FILE,
+     None, None),
+    (b" BENCHMRK  01.03 2002/09/12 2003/08/25 07:23    10     5     0 USER", "BENCHMRK", Kind.FILE,
+     None, _at(2003, 8, 25, 7, 23)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "name", "kind", "size", "modified"), RARE)
+def test_lines_of_rare_servers(line, name, kind, size, modified) -> None:
+    entry = _list_one(line)
+
+    assert (entry.name, entry.kind, entry.size_bytes) == (name, kind, size)
+    assert entry.modified_ns == modified
+
+
+def test_a_vms_name_may_have_its_facts_on_the_next_line() -> None:
+    lines = [
+        b"Directory DKA100:[ANON]", b"",
+        b"A_VERY_LONG_NAME_THAT_DOES_NOT_FIT.TXT;12",
+        b"               100/102  20-NOV-2026 11:00:00.42  [ANON]  (RWED,RWED,RE,)",
+        b"LOST.TXT;1", b"SHORT.TXT;1  1/3  20-NOV-2026 11:00 [ANON]  (RWED,RWED,RE,)",
+        b"", b"Total of 2 files, 101 blocks.",
+    ]  # fmt: skip
+
+    listing = parse_list(lines, UTF8, now_ns=NOW)
+
+    names = ["A_VERY_LONG_NAME_THAT_DOES_NOT_FIT.TXT", "SHORT.TXT"]
+    assert [entry.name for entry in listing.entries] == names
+    assert listing.unparsed == ("LOST.TXT;1",)
+
+
+def test_headings_are_no_entries() -> None:
+    lines = [
+        b"Volume Unit    Referred Ext Used Recfm Lrecl BlkSz Dsorg Dsname",
+        b" Name     VV.MM   Created       Changed      Size  Init   Mod   Id",
+        b"  size          date       time       name",
+        b"--------       ------     ------    --------",
+    ]
+
+    listing = parse_list(lines, UTF8, now_ns=NOW)
+
+    assert (listing.entries, listing.unparsed) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("date", "modified"),
+    [
+        ("20. lis 11:00", _at(2026, 11, 20, 11)),
+        ("maj 3 2020", _at(2020, 5, 3)),
+        ("янв 5 10:00", _at(2026, 1, 5, 10)),
+        ("11月 20 11:00", _at(2026, 11, 20, 11)),
+        ("11月 20日 2025年", _at(2025, 11, 20)),
+        ("kesä 7 2021", _at(2021, 6, 7)),
+        ("Foo 7 2021", None),
+        ("Feb 30 2021", None),
+        ("Feb 29 2023", None),
+        ("Jan 1 9999", None),
+    ],
+)
+def test_months_of_many_languages(date: str, modified: int | None) -> None:
+    entry = _list_one(f"-rw-r--r-- 1 u g 5 {date} a b".encode())
+
+    assert (entry.name, entry.modified_ns) == ("a b", modified)
+
+
 def test_times_are_made_utc_by_the_servers_offset() -> None:
     entry = _list_one(b"-rw-r--r-- 1 u g 5 Nov 20 11:00 a", clock_offset_s=3600)
 
