@@ -116,6 +116,15 @@ class MountSession:
             return {"error": str(error)}
         return answer
 
+    def why(self) -> dict[str, object]:
+        """For `pyftpdrive why`: the last slow or failed operations."""
+        return {
+            "server": self.server,
+            "drive": self._config.mount.drive,
+            "sessions": self.drive.engine.status(),
+            "operations": self.drive.engine.recorder.report(),
+        }
+
     def status(self) -> dict[str, object]:
         """For `pyftpdrive status`."""
         return {

@@ -25,6 +25,7 @@ from pyftpdrive.commands.drives import status, unmount
 from pyftpdrive.commands.held import held, recover
 from pyftpdrive.commands.mount import mount
 from pyftpdrive.commands.password import password
+from pyftpdrive.commands.why import why
 
 NOTICE = (
     "WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos, "
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001  # main looks for it
     """Mount an FTP server as a drive, for every program."""
 
 
-for command in (mount, status, unmount, held, recover, doctor, password):
+for command in (mount, status, unmount, held, recover, doctor, password, why):
     cli.add_command(command)
 
 

@@ -81,7 +81,7 @@ def unmount(drive: str | None, everything: bool) -> None:  # noqa: FBT001
     running = channel.mounts(configuration.runtime_directory())
     if not everything and not drive:
         fail(Exit.USAGE, "which drive? Give --drive DIR, or --all")
-    wanted = running if everything else [r for r in running if _same_drive(r.drive, drive or "")]
+    wanted = running if everything else [r for r in running if same_drive(r.drive, drive or "")]
     if not wanted and not everything:
         known = ", ".join(record.drive for record in running) or "none"
         fail(Exit.NOT_MOUNTED, f"{drive} is not a drive of ours. Mounted: {known}")
@@ -111,7 +111,8 @@ def _unmount(record: channel.MountRecord) -> Exit:
     return Exit.UPLOADS_LEFT if pending or held else Exit.OK
 
 
-def _same_drive(one: str, other: str) -> bool:
+def same_drive(one: str, other: str) -> bool:
+    """True when both name one mount point."""
     letters = one.rstrip(":\\").upper(), other.rstrip(":\\").upper()
     if (
         len(letters[0]) == 1 and letters[0].isalpha()

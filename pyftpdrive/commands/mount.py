@@ -139,6 +139,8 @@ def _serve(session: Any, end: _End, request: dict[str, Any]) -> dict[str, Any]:
     """Answer one request of the control channel."""
     if request.get("do") == "status":
         return {**session.status(), "pid": os.getpid()}
+    if request.get("do") == "why":
+        return cast("dict[str, Any]", session.why())
     if request.get("do") == "held":
         return cast("dict[str, Any]", session.held(request))
     if request.get("do") == "unmount":

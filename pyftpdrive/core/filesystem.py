@@ -42,6 +42,7 @@ class Filesystem:
         clock: Clock,
     ) -> None:
         self._engine = engine
+        self.recorder = engine.recorder  # of what hosts were asked
         self._view = view
         self._blocks = blocks
         self._files = files

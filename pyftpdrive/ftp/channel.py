@@ -83,6 +83,7 @@ class ControlChannel:
         self.closed = False
         self.last_used = clock.monotonic()
         self.on_activity: Callable[[], None] | None = None
+        self.on_exchange: Callable[[bytes | Reply], None] | None = None  # each command and reply
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -166,6 +167,9 @@ class ControlChannel:
         if log.isEnabledFor(logging.DEBUG):
             for line in lines:
                 log.debug("> %s", printable(line))
+        if self.on_exchange is not None:
+            for line in lines:
+                self.on_exchange(line)
         try:
             self._sock.settimeout(self.timeout_s)
             self._sock.sendall(b"".join(lines))
@@ -326,6 +330,8 @@ class ControlChannel:
         if self._secret and reply.code not in _WITH_NAMES:
             lines = tuple(self._secret.mask(line) for line in reply.lines)
             reply = Reply(reply.code, lines)  # some servers repeat the password
+        if self.on_exchange is not None:
+            self.on_exchange(reply)
         if reply.code == 421:
             self.close()
             raise RemoteUnavailable(

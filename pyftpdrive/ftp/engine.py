@@ -38,6 +38,7 @@ from pyftpdrive.ftp.ftp_client import ClientOptions, FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobState, JobYielded, Priority, Work
 from pyftpdrive.ftp.profile import ServerProfile
 from pyftpdrive.ftp.retry import RetryPolicy
+from pyftpdrive.ftp.trace import Recorder
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -127,6 +128,7 @@ class Engine:
         self._client_factory = client_factory or (
             lambda: FtpClient(client_options, profile, clock=self.clock)
         )
+        self.recorder = Recorder(self.clock, client_options.password)
         self._changed = threading.Condition(threading.Lock())
         self._queue: list[Job[object]] = []
         self._workers: list[_Worker] = []
@@ -389,6 +391,8 @@ class Engine:
         lost: list[Job[object]] = []
         keep = True
         with self._changed:
+            for job in self._queue:
+                job.trace.note(f"no session: {error}" if error else "a session was opened")
             link = self._link
             link.connecting -= 1
             others = [w for w in self._workers if w is not worker and w.client.connected]
@@ -496,7 +500,10 @@ class Engine:
                 raise JobCancelled(job.label)
             if not self._is_alive(worker):
                 raise JobYielded(job.label)  # goes on when there is a new session
-            client.on_activity = lambda: setattr(job, "last_activity", self.clock.monotonic())
+            client.watch(
+                lambda: setattr(job, "last_activity", self.clock.monotonic()), job.trace.note
+            )
+            job.trace.note(f"runs on {threading.current_thread().name}, attempt {job.attempt + 1}")
             result = job.work(client, _Control(self, job))
         except (RemoteError, JobCancelled, JobYielded) as caught:
             error = caught
@@ -505,13 +512,24 @@ class Engine:
             client.disconnect()
             error = caught
         finally:
-            client.on_activity = None
+            client.watch(None, None)
+        job.trace.note("done" if error is None else f"ended: {error or type(error).__name__}")
         again = self._requeue(worker, job, error)
+        if log.isEnabledFor(logging.DEBUG):
+            took_s = self.clock.monotonic() - job.trace.submitted_at
+            log.debug(
+                "job %s: attempt %d, %.3f s since it was submitted: %s",
+                job.label,
+                job.attempt + 1,
+                took_s,
+                "again" if again else error or "done",
+            )
         if again:
             return
         if error is not None:
             if isinstance(error, RemoteError):
-                log.debug("%s: %s", job.label, error)
+                if job.priority is Priority.UPLOAD:
+                    self.recorder.failed_alone(job.trace, error)
                 if isinstance(error, RemoteUnavailable):
                     self._last_error = f"{job.label}: {error}"
             job.fail(error)

@@ -85,14 +85,13 @@ class FtpClient:
         """When the server was last heard or spoken to (monotonic seconds)."""
         return self._session.last_used
 
-    @property
-    def on_activity(self) -> Callable[[], None] | None:
-        """Called whenever octets arrive or leave; None: nobody watches."""
-        return self._session.on_activity
-
-    @on_activity.setter
-    def on_activity(self, watcher: Callable[[], None] | None) -> None:
-        self._session.on_activity = watcher
+    def watch(
+        self,
+        on_activity: Callable[[], None] | None,
+        on_exchange: Callable[[bytes | Reply], None] | None,
+    ) -> None:
+        """Call these when octets move, and for each command and reply; None: nobody watches."""
+        self._session.on_activity, self._session.on_exchange = on_activity, on_exchange
 
     def connect(self, timeout_s: float | None = None) -> None:
         """Dial and log in; nothing when already connected.

@@ -8,6 +8,7 @@ from enum import Enum, IntEnum, unique
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pyftpdrive.base.errors import PyftpdriveError, RemoteTimeout, RemoteUnavailable
+from pyftpdrive.ftp.trace import JobTrace, waiting_for
 
 if TYPE_CHECKING:
     from pyftpdrive.base.clock import Clock
@@ -85,6 +86,7 @@ class Job(Generic[T]):
         attempts_max: int | None = None,
     ) -> None:
         self.label = label
+        self.trace = JobTrace(label, clock)
         self.work = work
         self.priority = priority
         self.on_done = on_done
@@ -148,6 +150,7 @@ class Job(Generic[T]):
             RemoteUnavailable: the job was cancelled (the drive is being unmounted).
             RemoteError: whatever the work raised.
         """
+        waiting_for(self.trace)
         started = self._clock.monotonic()
         with self._finished:
             while not self.ended:

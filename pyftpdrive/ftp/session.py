@@ -95,6 +95,7 @@ class Session:
         self.digest_chosen = ""  # by OPTS HASH in this session; '': the server's default
         self.tls_context: ssl.SSLContext | None = None
         self.on_activity: Callable[[], None] | None = None
+        self.on_exchange: Callable[[bytes | Reply], None] | None = None
         self.interrupt: Callable[[], None] | None = None  # wakes who waits for the transfer's data
         self._channel: ControlChannel | None = None
 
@@ -128,6 +129,10 @@ class Session:
             InvalidName: the server's encoding can't hold it.
         """
         return (self.base + (b"" if path == ROOT else self.codec.encode(path))) or b"/"
+
+    def _note_exchange(self, what: bytes | Reply) -> None:
+        if self.on_exchange is not None:
+            self.on_exchange(what)
 
     def note_activity(self) -> None:
         """Tell the owner's watcher that octets moved."""
@@ -217,6 +222,7 @@ class Session:
         channel = self._dial(timeout_s)
         self._channel = channel
         channel.on_activity = self.note_activity
+        channel.on_exchange = self._note_exchange
         if self.tls_context is not None and self.options.tls is TlsMode.IMPLICIT:
             channel.start_tls(self.tls_context, self.options.host)
         self._greet(channel)

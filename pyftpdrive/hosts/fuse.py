@@ -27,6 +27,7 @@ from pyftpdrive.base.model import Kind
 from pyftpdrive.base.paths import NAME_BYTES_MAX, RemotePath, remote_path
 from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.core.nodes import FileContext, FileStat
+from pyftpdrive.ftp.trace import SLOW_S
 from pyftpdrive.hosts.fuse_errno import to_errno
 from pyftpdrive.hosts.host import HostOptions
 
@@ -252,22 +253,56 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type informat
         self, operations: _Operations, mountpoint: str, filesystem: Filesystem, **options: Any
     ) -> None:
         self._filesystem = filesystem
+        self._clock = filesystem.recorder.clock
         super().__init__(operations, mountpoint, raw_fi=True, **options)
 
     def _wrapper(self, func: Callable[..., int | None], *args: Any) -> int:
         """The guard of every callback: no exception may reach C."""
+        began = self._clock.monotonic()
+        failure: Exception | None = None
         try:
-            return func(*args) or 0
+            result = func(*args) or 0
         except FsError as error:
-            log.debug("%s: %s", getattr(func, "__name__", func), error)
-            return -to_errno(error.status)
+            failure, result = error, -to_errno(error.status)
         except InvalidName:
-            return -errno.EINVAL
+            result = -errno.EINVAL
         except OSError as error:
-            return -(error.errno or errno.EIO)
-        except Exception:
+            result = -(error.errno or errno.EIO)
+        except Exception as error:
             log.exception("a file system call failed unexpectedly")
-            return -errno.EIO
+            failure, result = error, -errno.EIO
+        took_s = self._clock.monotonic() - began
+        if failure is not None or took_s >= SLOW_S or log.isEnabledFor(logging.DEBUG):
+            self._tell(func, args, began, took_s, result, failure)
+        return result
+
+    def _tell(
+        self,
+        func: Callable[..., int | None],
+        args: tuple[Any, ...],
+        began: float,
+        took_s: float,
+        result: int,
+        failure: Exception | None,
+    ) -> None:
+        """Log a callback that was slow or failed (or, at DEBUG, any), and keep it for `why`."""
+        name = getattr(func, "__name__", str(func)).removesuffix("_fuse_3")
+        path = self._path_of(args)
+        log.debug("%s %s: %d, %.1f ms, %s", name, path, result, took_s * 1000, failure or "ok")
+        if name == "destroy" or (failure is None and took_s < SLOW_S):
+            return
+        if self._filesystem.recorder.ended(name, path, began, failure) and failure is not None:
+            log.info("%s %s failed after %.3f s: %s", name, path, took_s, failure)
+
+    def _path_of(self, args: tuple[Any, ...]) -> str:
+        """What a callback was asked about, from its arguments; '' when they don't say."""
+        if args and isinstance(args[0], bytes):
+            return args[0].decode("utf-8", "surrogateescape")
+        handle = getattr(getattr(args[-1], "contents", None), "fh", None) if args else None
+        context = self.operations.handles.get(handle) if handle is not None else None
+        if context is not None:
+            return str(context.path)
+        return str(self.operations.directories.get(handle, "")) if handle is not None else ""
 
     def _path(self, raw: bytes) -> RemotePath:
         # The kernel sends clean absolute paths; only what FTP can't carry needs a look.

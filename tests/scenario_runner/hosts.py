@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -78,6 +79,7 @@ class Host(Protocol):
     def space(self) -> tuple[int, int]: ...
     def uploads(self) -> dict[str, Any]: ...
     def held(self, action: str, path: str, *, overwrite: bool) -> bytes: ...
+    def why(self) -> str: ...
     def recover(self) -> list[str]: ...
     def at(self, path: str) -> str: ...
     def log(self) -> str: ...
@@ -170,10 +172,18 @@ class DirectHost:
         self._logger.removeHandler(self._handler)
 
     def _do(self, action: Any, *arguments: Any, **named: Any) -> Any:
+        recorder = self.drive.engine.recorder
+        began, failure = recorder.clock.monotonic(), None
         try:
             return action(*arguments, **named)
         except FsError as error:
+            failure = error
             raise OSError(to_errno(error.status), str(error)) from error
+        finally:
+            recorder.ended(action.__name__, str(arguments[0]), began, failure)
+
+    def why(self) -> str:
+        return json.dumps(self.drive.engine.recorder.report(), indent=1, ensure_ascii=False)
 
     def list(self, path: str) -> list[str]:
         return [e.name for e in self._do(self.drive.filesystem.list_directory, remote_path(path))]
@@ -416,6 +426,12 @@ class FuseHost:
         if done.returncode:
             raise OSError(errno.EINVAL, done.stderr)
         return to.read_bytes() if action == "export" else b""
+
+    def why(self) -> str:
+        done = self._command("why", "--drive", str(self._mountpoint))
+        if done.returncode:
+            raise HostFailure(f"why ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def recover(self) -> list[str]:
         done = self._command("recover")

@@ -242,6 +242,7 @@ STEPS: dict[str, Shape] = {
         {"overwrite": truth, "content": bytes_as_text},
     ),
     "recover": Shape({}, {"left": paths}),
+    "why": Shape({"contains": texts}, {"lacks": texts}),
     "server_has": Shape(_WHERE, {"content": bytes_as_text}),
     "server_lacks": Shape(_WHERE, {}),
     "unmount": Shape(

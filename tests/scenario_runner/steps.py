@@ -267,6 +267,15 @@ class Steps:
             raise self.failed(step.line, "recover: unmount first")
         self.expect(step, "what is left", sorted(self.host.recover()), sorted(a.get("left", [])))
 
+    def do_why(self, step: Step, a: dict[str, Any]) -> None:
+        told = self.host.why()
+        for wanted in a["contains"]:
+            if wanted not in told:
+                raise self.failed(step.line, f"why does not say {wanted!r}; it says:\n{told}")
+        for unwanted in a.get("lacks", []):
+            if unwanted in told:
+                raise self.failed(step.line, f"why says {unwanted!r}:\n{told}")
+
     def do_server_lacks(self, step: Step, a: dict[str, Any]) -> None:
         if a["path"] in self.server.tree():
             raise self.failed(step.line, f"the server has {a['path']}")
