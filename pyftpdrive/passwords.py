@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import logging
 import sys
 
 from pyftpdrive.base.secret import Secret
-
-log = logging.getLogger(__name__)
 
 SERVICE = "pyftpdrive"
 VARIABLE = "PYFTPDRIVE_PASSWORD"
@@ -24,14 +21,21 @@ def account(username: str, host: str, port: int) -> str:
 
 
 def from_keyring(username: str, host: str, port: int) -> Secret | None:
-    """The stored password; None when there is none or no keyring."""
+    """The stored password; None when there is none, or no keyring on this machine.
+
+    Raises:
+        KeyringUnusable: there is a keyring, and it is broken or locked.
+    """
     try:
         import keyring  # slow to import, and broken backends raise here
+        from keyring.errors import NoKeyringError
 
-        found = keyring.get_password(SERVICE, account(username, host, port))
-    except Exception as error:  # noqa: BLE001  # backends raise whatever they like
-        log.info("the keyring can't be used: %s", type(error).__name__)
-        return None
+        try:
+            found = keyring.get_password(SERVICE, account(username, host, port))
+        except NoKeyringError:
+            return None
+    except Exception as error:  # backends raise whatever they like
+        raise KeyringUnusable(f"{type(error).__name__}: {error}") from error
     return Secret(found) if found else None
 
 

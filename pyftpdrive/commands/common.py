@@ -23,8 +23,11 @@ from pyftpdrive.base.errors import (
     RemoteError,
     TlsError,
 )
+from pyftpdrive.base.text import shown
 from pyftpdrive.config import Config
 from pyftpdrive.options import OPTIONS, Option, ValueType
+
+LINE_MAX = 8192  # of one message; a path may be 4096 octets long
 
 
 @unique
@@ -66,7 +69,7 @@ def exit_code(error: PyftpdriveError) -> Exit:
 def fail(code: Exit, *lines: str) -> NoReturn:
     """One line an error on standard error, then the end."""
     for line in lines:
-        click.echo(f"pyftpdrive: {line}", err=True)
+        click.echo(shown(f"pyftpdrive: {line}", at_most=LINE_MAX), err=True)
     raise SystemExit(int(code))
 
 
@@ -122,7 +125,10 @@ def load_config(
                 Exit.USAGE, f"--password-prompt needs a terminal. Without one: {passwords.VARIABLE}"
             )
     elif not ftp.password and ftp.username:
-        password = passwords.from_keyring(ftp.username, ftp.host, ftp.port)
+        try:
+            password = passwords.from_keyring(ftp.username, ftp.host, ftp.port)
+        except passwords.KeyringUnusable as error:
+            click.echo(shown(f"pyftpdrive: the keyring can't be used: {error}"), err=True)
         password = password or passwords.ask(ftp.username, ftp.host)
     if password is not None:
         config = replace(config, ftp=replace(ftp, password=password))
@@ -134,7 +140,14 @@ def print_left(pending: list[str], held: list[str]) -> None:
     log = logging.getLogger(__name__)
     for path in pending:
         log.info("not on the server yet: %s", path)
-        click.echo(f"pyftpdrive: {path} is not on the server yet; mount again to send it", err=True)
+        click.echo(
+            f"pyftpdrive: {_name(path)} is not on the server yet; mount again to send it", err=True
+        )
     for line in held:
         log.info("held: %s", line)
-        click.echo(f"pyftpdrive: held: {line}. See: pyftpdrive held list", err=True)
+        click.echo(f"pyftpdrive: held: {_name(line)}. See: pyftpdrive held list", err=True)
+
+
+def _name(text: str) -> str:
+    """A path of the server's for a terminal: whole, but without escape sequences."""
+    return shown(text, at_most=LINE_MAX)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pyftpdrive import config as configuration
+from pyftpdrive.base.text import shown
 from pyftpdrive.commands.common import Exit, fail, print_left
 from pyftpdrive.control import channel
 
@@ -66,10 +67,10 @@ def _print_status(answer: dict[str, Any]) -> None:
         table.add_row("uploads", f"{len(uploads['pending'])} pending, {len(uploads['held'])} held")
         for kind in ("failing", "held"):
             for row in uploads[kind]:
-                table.add_row(kind, escape(f"{row['path']}: {row['reason']}"))
+                table.add_row(kind, escape(shown(f"{row['path']}: {row['reason']}")))
         if answer.get("unparsed"):
             table.add_row("listings", f"{answer['unparsed']} line(s) not understood")
-        table.add_row("last error", escape(answer["last_error"] or "none"))
+        table.add_row("last error", escape(shown(answer["last_error"] or "none")))
     Console().print(table)
 
 

@@ -74,7 +74,13 @@ def knock(
     connected = clock.monotonic()
     server = f"{options.host}:{options.port}"
     try:
-        channel = ControlChannel(sock, timeout_s=options.timeout_s, clock=clock, server=server)
+        channel = ControlChannel(
+            sock,
+            timeout_s=options.timeout_s,
+            clock=clock,
+            server=server,
+            secret=options.password,
+        )
     except OSError as exc:
         sock.close()
         raise RemoteUnavailable(f"{server} hung up at once") from exc

@@ -51,6 +51,21 @@ def test_passwords_are_masked(log: Path, text: str) -> None:
     assert "***" in written
 
 
+@pytest.mark.parametrize(
+    ("secret", "line", "masked"),
+    [("x", "530 x is wrong", "530 *** is wrong"), ("ab", "'ab' from table", "'***' from table")],
+)
+def test_short_passwords_are_masked_where_they_stand_alone(
+    tmp_path: Path, log: Path, secret: str, line: str, masked: str
+) -> None:
+    file = tmp_path / "short.log"
+    logger.set_up(level="DEBUG", file=file, console=False, secrets=[secret])
+
+    logging.getLogger("pyftpdrive.x").info("%s", line)
+
+    assert masked in file.read_text()
+
+
 def test_a_server_can_not_write_lines_of_its_own(log: Path) -> None:
     logging.getLogger("pyftpdrive.x").info("%s", "220 hi\n2026-01-01 CRITICAL forged\x1b[31m\r")
 

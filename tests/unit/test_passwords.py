@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as NoKeyring
 from keyring.errors import PasswordDeleteError
 
 from pyftpdrive import passwords
@@ -67,9 +68,16 @@ def test_a_forgotten_password_is_gone(backend: _InMemory) -> None:
         passwords.forget("anna", "nas", 21)
 
 
-def test_a_broken_keyring_breaks_nothing(backend: _InMemory) -> None:
-    keyring.set_keyring(_Broken())
+def test_no_keyring_at_all_is_no_password(backend: _InMemory) -> None:
+    keyring.set_keyring(NoKeyring())
 
     assert passwords.from_keyring("anna", "nas", 21) is None
+
+
+def test_a_broken_keyring_is_told(backend: _InMemory) -> None:
+    keyring.set_keyring(_Broken())
+
+    with pytest.raises(passwords.KeyringUnusable, match="no D-Bus"):
+        passwords.from_keyring("anna", "nas", 21)
     with pytest.raises(passwords.KeyringUnusable, match="no D-Bus"):
         passwords.store("anna", "nas", 21, Secret("x"))
