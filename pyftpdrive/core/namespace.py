@@ -309,9 +309,11 @@ class Namespace:
         if there is Kind.DIRECTORY:
             raise FsError(FsStatus.IS_A_DIRECTORY, f"{new} is a directory")
         node, target = self._files.nodes.get(old), self._files.nodes.get(new)
-        over = self._view.find(new) if there is not None else None
         self._set_aside(target)
         try:
+            if target is not None and target.staged and _server_may_have(target.staged):
+                self._view.metadata.expire(parent(new))  # it has it or not: look
+            over = self._view.find(new) if there is not None else None
             if node is not None and node.is_new and self._rename_unsent(node, new, over):
                 self._view.metadata.remove(old)
                 self._replaced(target)
@@ -424,8 +426,6 @@ class Namespace:
         try:
             self._change(f"rename {old} to {new}", rename, old, new, swap=swap)
         except FsError as error:
-            if error.status is not FsStatus.TIMEOUT:
-                self._finish_if_begun(swap)
             if error.status in STALE_VIEW:
                 self._view.metadata.expire(parent(old))
                 self._view.metadata.expire(parent(new))
@@ -443,19 +443,32 @@ class Namespace:
         Raises:
             FsError: TIMEOUT, it may still happen; else what went wrong.
         """
+        kept = False
 
         def in_doubt() -> Callable[[], None]:
+            nonlocal kept
+            kept = True
             self._locks.keep(*paths)
             return known
 
-        def known() -> None:
+        def expire() -> None:
             for path in paths:
                 self._view.metadata.expire(parent(path))
+
+        def known() -> None:
+            expire()
             if swap is not None:
                 self._finish_if_begun(swap)
             self._locks.release(*paths)
 
-        self._files.remote(label, work, in_doubt=in_doubt)
+        try:
+            self._files.remote(label, work, in_doubt=in_doubt)
+        except FsError as error:
+            if swap is not None and not kept:
+                self._finish_if_begun(swap)
+            if error.status in (FsStatus.TIMEOUT, FsStatus.CONNECTION_LOST):
+                expire()  # an attempt without a reply may have taken effect
+            raise
 
     def _finish_if_begun(self, swap: Swap) -> None:
         if swap in self._journal.swaps():

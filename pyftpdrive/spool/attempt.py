@@ -189,7 +189,8 @@ class Attempt:
             with staged.lock:
                 self._check(self._size_bytes)
                 if staged.path == target:
-                    staged.move_to(StagedState.COMMITTING)
+                    if staged.state is not StagedState.OPEN:  # else a torn one: not for the writer
+                        staged.move_to(StagedState.COMMITTING)
                     return target, there, settled
 
     def _why_unseen(self) -> RemoteEntry:
@@ -211,7 +212,8 @@ class Attempt:
         staged = self._staged
         if not self._wanted():
             raise JobCancelled(f"upload {staged.path}")
-        if staged.version != self._version and not self._torn:
+        changed = staged.version != self._version or staged.state is StagedState.OPEN
+        if changed and not self._torn:
             raise VersionChanged(f"{staged.path}: written to while it was being sent")
 
     def _store(self, path: RemotePath) -> None:
@@ -306,7 +308,8 @@ class Attempt:
         staged = self._staged
         with staged.lock:
             self._check(0)
-            staged.move_to(StagedState.COMMITTING)  # keeps its name until the attempt has ended
+            if staged.state is not StagedState.OPEN:
+                staged.move_to(StagedState.COMMITTING)  # keeps its name until the attempt ended
             target = staged.path
         if staged.base is not None and staged.step is Step.NONE:
             self._keep_base(target)

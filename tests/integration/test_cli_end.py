@@ -33,7 +33,7 @@ class Session:
     def status(self):
         return {"server": self.server, "drive": "x", "open_files": OPEN}
     def stop(self):
-        return app.StopReport(open_files=OPEN, pending=PENDING)
+        return app.StopReport(open_files=OPEN, pending=PENDING, held=[])
 
 OPEN, PENDING = eval(sys.argv.pop(1))
 app.MountSession = Session

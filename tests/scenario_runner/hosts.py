@@ -180,7 +180,7 @@ class DirectHost:
             failure = error
             raise OSError(to_errno(error.status), str(error)) from error
         finally:
-            recorder.ended(action.__name__, str(arguments[0]), began, failure)
+            recorder.ended(action.__name__, str(next(iter(arguments), "")), began, failure)
 
     def why(self) -> str:
         return json.dumps(self.drive.engine.recorder.report(), indent=1, ensure_ascii=False)

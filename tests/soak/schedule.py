@@ -264,6 +264,8 @@ class Schedule:
             one = self.model.at(path)
             one.held_ok = True
             one.torn = True  # HELD, and said to be incomplete
+            if cut:
+                one.right.add(None)  # nothing of it was closed
         self.start()
 
     # -- another program on the server -------------------------------------------------------------
