@@ -326,6 +326,8 @@ class ControlChannel:
         self._preliminaries = self._preliminaries + 1 if reply.is_preliminary else 0
         if self._preliminaries > PRELIMINARIES_MAX:
             self.close()
+            if reply.code == 120:
+                raise RemoteUnavailable(f"{self._server} promises without end to be ready soon")
             raise ProtocolViolation(f"{self._server} announces replies without end ({reply.code})")
         if self._secret and reply.code not in _WITH_NAMES:
             lines = tuple(self._secret.mask(line) for line in reply.lines)

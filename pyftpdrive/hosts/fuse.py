@@ -298,11 +298,16 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type informat
         """What a callback was asked about, from its arguments; '' when they don't say."""
         if args and isinstance(args[0], bytes):
             return args[0].decode("utf-8", "surrogateescape")
-        handle = getattr(getattr(args[-1], "contents", None), "fh", None) if args else None
-        context = self.operations.handles.get(handle) if handle is not None else None
-        if context is not None:
-            return str(context.path)
-        return str(self.operations.directories.get(handle, "")) if handle is not None else ""
+        for pointer in args:
+            if not pointer or not hasattr(pointer, "contents"):  # NULL has none to look at
+                continue
+            handle = getattr(pointer.contents, "fh", 0)
+            context = self.operations.handles.get(handle)
+            if context is not None:
+                return str(context.path)
+            if handle in self.operations.directories:
+                return str(self.operations.directories.get(handle, ""))
+        return ""
 
     def _path(self, raw: bytes) -> RemotePath:
         # The kernel sends clean absolute paths; only what FTP can't carry needs a look.

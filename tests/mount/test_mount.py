@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.ftp_server import FtpSimulator
+from simulators.ftp_server import Fault, FtpSimulator
 
 
 def _command(*arguments: object) -> list[str]:
@@ -141,6 +142,41 @@ def test_no_password_is_seen_in_arguments_status_or_log(drive: Path, tmp_path: P
     assert "PASS" in log.read_text()
     assert "hunter2" not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_the_log_tells_every_call_job_command_and_reply(drive: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    fault = Fault(
+        on="CWD", path="/d", nth=0, fault="reply", code=550, text="Permission denied, sir"
+    )
+    with FtpSimulator("proftpd", faults=[fault]) as server:
+        server.put("/d/a", b"x")
+        with _mounted(server, drive, "--level", "DEBUG", "--log-file", str(log)):
+            with pytest.raises(PermissionError):
+                os.listdir(drive / "d")
+
+            told = subprocess.run(
+                _command("why", "--json"), capture_output=True, text=True, timeout=30, check=True
+            )
+    text = log.read_text()
+    for wanted in (
+        r"DEBUG .* getattr /d: 0, \d+\.\d ms, ok",
+        r"DEBUG .* job list /d: attempt 1, \d+\.\d+ s since it was submitted: .*sir",
+        r"DEBUG .*> CWD /d",
+        r"DEBUG .*< 550 Permission denied, sir",
+        r"INFO .* readdir /d failed after .*Permission denied, sir",
+    ):
+        assert re.search(wanted, text), wanted
+    (mount,) = json.loads(told.stdout)["mounts"]
+    (operation,) = [o for o in mount["operations"] if o["operation"] == "readdir"]
+    assert operation["path"] == "/d"
+    assert "Permission denied, sir" in operation["result"]
+
+
+def test_why_without_drives_says_so() -> None:
+    done = subprocess.run(_command("why"), capture_output=True, text=True, timeout=30, check=False)
+
+    assert (done.returncode, done.stderr) == (6, "pyftpdrive: no drive is mounted\n")
 
 
 def test_mounting_twice_on_one_directory_is_refused(drive: Path) -> None:

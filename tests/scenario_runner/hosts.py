@@ -180,7 +180,8 @@ class DirectHost:
             failure = error
             raise OSError(to_errno(error.status), str(error)) from error
         finally:
-            recorder.ended(action.__name__, str(next(iter(arguments), "")), began, failure)
+            path = str(getattr(arguments[0], "path", arguments[0])) if arguments else ""
+            recorder.ended(action.__name__, path, began, failure)
 
     def why(self) -> str:
         return json.dumps(self.drive.engine.recorder.report(), indent=1, ensure_ascii=False)

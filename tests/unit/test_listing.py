@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyftpdrive.base.errors import InvalidName
 from pyftpdrive.base.model import Kind, RemoteEntry
-from pyftpdrive.ftp.listing import NameCodec, parse_list, parse_mlsd, parse_mlst
+from pyftpdrive.ftp.listing import LINE_BYTES_MAX, NameCodec, parse_list, parse_mlsd, parse_mlst
 
 UTF8 = NameCodec("utf-8")
 NOW = timegm((2026, 11, 20, 12, 0, 0)) * 10**9
@@ -240,6 +240,16 @@ def test_names_that_could_lead_elsewhere_are_refused_and_shown(name: bytes) -> N
     for listing in (by_list, by_mlsd):
         assert listing.entries == ()
         assert listing.refused == (name.decode(),)
+
+
+def test_a_line_longer_than_any_entry_is_shown_cut() -> None:
+    name = b"n" * 2 * LINE_BYTES_MAX
+    by_list = parse_list([b"-rw-r--r-- 1 u g 5 Nov 20 11:00 " + name], UTF8, now_ns=NOW)
+    by_mlsd = parse_mlsd([b"type=file;size=5; " + name], UTF8)
+
+    for listing in (by_list, by_mlsd):
+        assert listing.entries == ()
+        assert [len(line) for line in listing.unparsed] == [LINE_BYTES_MAX]
 
 
 def test_equal_names_keep_the_first() -> None:
