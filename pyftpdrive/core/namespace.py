@@ -399,13 +399,17 @@ class Namespace:
     def _rename_remote(self, old: RemotePath, new: RemotePath, known: RemoteEntry | None) -> None:
         """Rename on the server; *known*: the file that programs saw at *new*, None: nothing."""
         swap = Swap(backup=self._files.own_name(parent(new), "old"), source=old, target=new)
+        begun = False
 
-        def rename(client: FtpClient, control: JobControl) -> None:
-            if control.attempt and self._settle_swap(client, swap):
-                return  # the earlier run took effect, only its reply was lost
+        def rename(client: FtpClient, _control: JobControl) -> None:
+            nonlocal begun
+            # Only who sent RNTO may take "old is gone, new is there" for its work.
+            if begun and self._settle_swap(client, swap):
+                return
             there, source = client.look([new, old])
             if source is None:
                 source = client.stat(old)
+            begun = True
             if source.kind is Kind.DIRECTORY:
                 client.rename(old, new)
                 if not client.exists(new):

@@ -242,6 +242,8 @@ class Attempt:
                 self._note(Step.NONE)
         found = self._target(there)
         step = NEXT[found, swapped]
+        backup_too = " and the backup" if swapped else ""
+        log.debug("%s: the server has %s%s: %s", staged.path, found.value, backup_too, step.value)
         if step is Next.HOLD:
             kept = f"; the version before it is called {staged.backup_path()}" if swapped else ""
             made = "made" if staged.base is None else "changed"
@@ -280,7 +282,10 @@ class Attempt:
         self._journal.sync()
 
     def _prove(self, path: RemotePath) -> None:
-        """Compare digests, where the server has one; once per server, the bytes themselves.
+        """Compare digests, where the server has one; the bytes themselves where they differ.
+
+        ProFTPD's mod_digest remembers digests by path and whole second of the time: that of a file
+        which was sent twice in one second may be the first one's.
 
         Raises:
             TransferTruncated: the server has other bytes than were sent.
@@ -291,15 +296,15 @@ class Attempt:
             return
         with self._source.open("rb") as local:
             same = told.same_of(local) == told
-        if not same and profile.checksum is not Proof.YES:
-            with self._source.open("rb") as local:
-                same = same_content(self._client, path, local)
-            if same:
-                profile.deny("checksum")
-                return
-        profile.confirm("checksum")
-        if not same:
-            raise TransferTruncated(f"{path}: the server has other bytes than were sent")
+        if same:
+            profile.confirm("checksum")
+            return
+        with self._source.open("rb") as local:
+            if not same_content(self._client, path, local):
+                raise TransferTruncated(f"{path}: the server has other bytes than were sent")
+        log.debug("%s: the server's digest is not that of the bytes it has", path)
+        if profile.checksum is not Proof.YES:
+            profile.deny("checksum")
 
     # -- without rename ----------------------------------------------------------------------
 

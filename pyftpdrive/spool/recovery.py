@@ -62,6 +62,13 @@ def recover(journal: Journal, staging: Staging, *, rows_lost: bool = False) -> l
     for record in journal.records():
         there, size_bytes = staging.inspect(record)
         verdict = AFTER_CRASH[record.state, there]
+        log.info(
+            "%s: left as %s, its bytes are %s: %s",
+            record.path,
+            record.state.value,
+            there.value,
+            verdict.value,
+        )
         if verdict is Found.FORGET:
             if record.state is not StagedState.OPEN:
                 log.warning("the staged bytes of %s are gone", record.path)

@@ -71,6 +71,7 @@ class Commands(TLS_FTPHandler):
         self.range_length: int | None = None  # None: to the end
         self.facts = self.profile.facts
         self.hash_name = (self.profile.hashes or ("",))[0]
+        self.cwd_refused = 0  # in a row
         self._extended = False
         self._aborted = False
         self._active: tuple[str, int] | None = None
@@ -390,8 +391,14 @@ class Commands(TLS_FTPHandler):
             if self.storage.stat(path).kind != "dir":
                 raise OSError(errno.ENOTDIR, "Not a directory")
         except OSError as error:
-            self.fail("cwd_failed", arg, error)
+            penalty_s = self.profile.cwd_penalty_s * self.cwd_refused
+            self.cwd_refused += 1
+            if penalty_s:
+                self.call_later(penalty_s, self.fail, "cwd_failed", arg, error)
+            else:
+                self.fail("cwd_failed", arg, error)
             return
+        self.cwd_refused = 0
         self.cwd = path
         self.answer("cwd", path=path, arg=arg)
 
@@ -561,8 +568,13 @@ class Commands(TLS_FTPHandler):
 
     def do_hash(self, arg: str) -> None:
         """HASH: the digest of a file."""
-        size = self.file_entry(arg, "size_failed").size
-        digest = self._digest(arg, self.hash_name.replace("-", "").lower())
+        entry = self.file_entry(arg, "size_failed")
+        size, name = entry.size, self.hash_name.replace("-", "").lower()
+        if self.fault_of("digest_cached") is not None:
+            key = (self.absolute(arg), name, entry.modified_ns // 10**9)
+            digest = self.sim.digests.setdefault(key, self._digest(arg, name))
+        else:
+            digest = self._digest(arg, name)
         self.reply(213, f"{self.hash_name} 0-{size} {digest} {arg}")
 
     def do_md5(self, arg: str) -> None:

@@ -33,6 +33,7 @@ transfer: exactly that many octets of the data have passed. A transfer that is s
 | lie | 2xx and nothing is done (STOR takes the data and drops it) | | verifies |
 | rename_aside | RNTO onto an existing file leaves it and calls the new one "name (1).ext", 250 | | looks what is there; keeps the old file until the new one has its name |
 | offset_ignored | STOR after REST, and APPE, write a new file from its start; what REST said is left for the next transfer; 226 | | has seen APPE and REST with STOR work before it uses them |
+| digest_cached | HASH remembers digests by path and whole second of the file's time, as ProFTPD's mod_digest | | reads the file back before it calls it broken |
 | recursive_rmd | RMD removes a full directory | | lists afresh before RMD |
 | split_reply | the reply comes octet by octet, `seconds` apart | seconds | its parser is incremental |
 | raw_reply | `text` goes out as it is instead of the reply | text | one clear error |
@@ -85,6 +86,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "lie": (),
     "rename_aside": (),
     "offset_ignored": (),
+    "digest_cached": (),
     "recursive_rmd": (),
     "split_reply": (),
     "raw_reply": ("text",),
@@ -103,6 +105,7 @@ _ALWAYS = frozenset(
         "idle",
         "rename_aside",
         "offset_ignored",
+        "digest_cached",
         "recursive_rmd",
         "bandwidth",
         "latency",

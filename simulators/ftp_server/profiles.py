@@ -186,6 +186,7 @@ class Profile:
     limit_at_login: bool = False  # the limit answers PASS, not the connection
     user_logs_in_guest: bool = False  # USER anonymous -> 230, no PASS
     login_failure_s: float = 0.0
+    cwd_penalty_s: float = 0.0  # a refused CWD waits so long for each one refused before it
     ignores_case: bool = False
     idle_s: float = 300
     hashes: tuple[str, ...] = ()  # HASH algorithms, default first
@@ -418,6 +419,7 @@ PUREFTPD = Profile(
     globs=True,
     glob_first=True,
     masks_new_names=True,
+    cwd_penalty_s=0.1,
     lists_itself=True,
     nlst_shows_all=True,
     mlst_full_path=False,

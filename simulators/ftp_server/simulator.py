@@ -95,6 +95,7 @@ class Core:
         self.utc_offset_s = profile.utc_offset_s
         self.now_ns: Callable[[], int] = time.time_ns
         self.errors: list[str] = []
+        self.digests: dict[tuple[str, str, int], str] = {}  # of digest_cached
         self.sessions: dict[int, Session] = {}
         self.sessions_peak = 0
         self._count = 0

@@ -70,13 +70,19 @@ def _run(scenario: Scenario, make: HostMaker, server_name: str, work: Path) -> N
     try:
         host = make(scenario, server, work)
         cut = any(step.action == "power_cut" for step in all_steps(scenario.steps))
-        disk = LossyDisk(work / UPLOAD_NAME) if cut else None
-        steps = Steps(scenario, host, server, disk)
+        spool = work / UPLOAD_NAME
+        disk = LossyDisk(spool) if cut else None
+        steps = Steps(scenario, host, server, spool, disk)
         try:
             host.mount()
             steps.mounted = True
             steps.run(scenario.steps)
             End(steps).check()
+            for text in scenario.expect.get("told", ()):
+                if text not in host.told():
+                    raise steps.failed(
+                        scenario.places.line("expect", "told"), f"not in the log: {text!r}"
+                    )
         except HostFailure as error:
             raise steps.failed(1, str(error)) from error
         finally:

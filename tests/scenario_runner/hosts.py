@@ -83,6 +83,7 @@ class Host(Protocol):
     def recover(self) -> list[str]: ...
     def at(self, path: str) -> str: ...
     def log(self) -> str: ...
+    def told(self) -> str: ...
 
 
 def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) -> dict[str, str]:
@@ -113,10 +114,10 @@ def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) 
 
 
 class _Keeper(logging.Handler):
-    """Keeps warnings and worse."""
+    """Keeps warnings and worse, and all that the spool says."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._records = records
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -136,6 +137,7 @@ class DirectHost:
         self._records: list[logging.LogRecord] = []
         self._handler = _Keeper(self._records)
         self._logger = logging.getLogger("pyftpdrive")
+        self._spool_logger = logging.getLogger("pyftpdrive.spool")
 
     @property
     def drive(self) -> Drive:
@@ -145,6 +147,7 @@ class DirectHost:
 
     def mount(self) -> None:
         self._logger.addHandler(self._handler)
+        self._spool_logger.setLevel(logging.DEBUG)  # see told
         drive = Drive(drive_options(configuration.load(None, self._environment, {})))
         try:
             drive.start()
@@ -170,6 +173,7 @@ class DirectHost:
             drive.stop()
         self._handles.clear()
         self._logger.removeHandler(self._handler)
+        self._spool_logger.setLevel(logging.NOTSET)
 
     def _do(self, action: Any, *arguments: Any, **named: Any) -> Any:
         recorder = self.drive.engine.recorder
@@ -283,7 +287,14 @@ class DirectHost:
         return self.unmount("command").left
 
     def log(self) -> str:
-        return "\n".join(f"{record.levelname} {record.getMessage()}" for record in self._records)
+        return "\n".join(
+            f"{record.levelname} {record.getMessage()}"
+            for record in self._records
+            if record.levelno >= logging.WARNING
+        )
+
+    def told(self) -> str:
+        return "\n".join(record.getMessage() for record in self._records)
 
 
 def _marked(said: str, marker: str) -> list[str]:
@@ -549,8 +560,10 @@ class FuseHost:
         return answer
 
     def log(self) -> str:
-        file = self._work / "pyftpdrive.log"
-        text = file.read_text(errors="replace") if file.exists() else ""
         return "\n".join(
-            line for line in text.splitlines() if " WARNING " in line or " ERROR " in line
+            line for line in self.told().splitlines() if " WARNING " in line or " ERROR " in line
         )
+
+    def told(self) -> str:
+        file = self._work / "pyftpdrive.log"
+        return file.read_text(errors="replace") if file.exists() else ""

@@ -195,6 +195,7 @@ EXPECT = Shape(
         "commands": each(command_count),
         "pending": paths,
         "held": paths,
+        "told": texts,
         "sessions_max": number,
     },
 )
@@ -241,6 +242,7 @@ STEPS: dict[str, Shape] = {
         {"do": one_of("retry", "discard", "export"), "path": path},
         {"overwrite": truth, "content": bytes_as_text},
     ),
+    "staged": Shape({"do": one_of("remove", "cut"), "path": path}, {}),
     "recover": Shape({}, {"left": paths}),
     "why": Shape({"contains": texts}, {"lacks": texts}),
     "server_has": Shape(_WHERE, {"content": bytes_as_text}),

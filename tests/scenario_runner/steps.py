@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pyftpdrive import config as configuration
@@ -39,11 +42,17 @@ class Steps:
     """One run of the steps of *scenario*."""
 
     def __init__(
-        self, scenario: Scenario, host: Host, server: Server, disk: LossyDisk | None = None
+        self,
+        scenario: Scenario,
+        host: Host,
+        server: Server,
+        spool: Path,
+        disk: LossyDisk | None = None,
     ) -> None:
         self.scenario = scenario
         self.host = host
         self.server = server
+        self.spool = spool
         self.disk = disk  # where the spool is, in scenarios with a power cut
         self.promises = Promises(
             {path: self.data(text) for path, text in scenario.server.get("files", {}).items()},
@@ -305,6 +314,17 @@ class Steps:
         self.disk.restore()
         self.mounted = False
 
+    def do_staged(self, step: Step, a: dict[str, Any]) -> None:
+        """What a disk that fails, or a person who cleans up, does to bytes that wait."""
+        if self.mounted:
+            raise self.failed(step.line, "staged: it is mounted: kill it first")
+        file = staged_file(self.spool, a["path"])
+        if a["do"] == "remove":
+            file.unlink()
+            self.promises.discarded(a["path"])
+        else:
+            os.truncate(file, file.stat().st_size // 2)
+
     def do_mount_fails(self, step: Step, a: dict[str, Any]) -> None:
         if self.mounted:
             raise self.failed(step.line, "mount_fails: it is mounted: unmount first")
@@ -387,6 +407,21 @@ def _deadline(scenario: Scenario) -> float:
         section, _, key = name.partition(".")
         flags[section, key] = value
     return configuration.load(None, {}, flags).connection.deadline_seconds
+
+
+def staged_file(spool: Path, path: str) -> Path:
+    """Where the bytes of *path* wait; the drive is not mounted.
+
+    Raises:
+        FileNotFoundError: they don't wait.
+    """
+    for journal in spool.glob("*/journal.sqlite"):
+        with closing(sqlite3.connect(journal)) as rows:
+            for (name,) in rows.execute(
+                "SELECT id FROM staged WHERE path = ?", (os.fsencode(path),)
+            ):
+                return journal.parent / "staged" / str(name)
+    raise FileNotFoundError(errno.ENOENT, "nothing waits for this path", path)
 
 
 def _offset(arguments: dict[str, Any]) -> int:
