@@ -432,13 +432,18 @@ class Schedule:
     def delete(self) -> None:
         path = self.path()
         self.tell(f"delete {path}")
+        asked = self.server.ledger.count("DELE")
         try:
             self.drive.filesystem.remove_file(remote_path(path))
         except FsError as error:
             self.refused(error)
-            if error.status is FsStatus.NOT_FOUND and None not in self.model.at(path).right:
+            # A server may delete and refuse: it is gone then, and was asked to be.
+            deleted = self.server.ledger.count("DELE") > asked and path not in self.server.tree()
+            missing = error.status is FsStatus.NOT_FOUND and not deleted
+            if missing and None not in self.model.at(path).right:
                 raise Loss(f"{path} should be there") from error
-            if error.status is not FsStatus.NOT_FOUND:
+            self.model.at(path).theirs_unseen = False  # it may have been deleted
+            if deleted or error.status is not FsStatus.NOT_FOUND:
                 self.model.doubt(path, None)
             return
         self.model.settle(path, None)
