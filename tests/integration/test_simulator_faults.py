@@ -570,6 +570,18 @@ def test_offset_ignored_spoils_the_file_and_stays_for_the_next_transfer() -> Non
         assert b"".join(parts) == b"kl"
 
 
+def test_digest_cached_answers_for_the_file_of_that_second() -> None:
+    faults = [Fault(fault="digest_cached", on="HASH")]
+    with started("swiftp", faults=faults) as sim, client(sim) as ftp:
+        sim.put("/a", b"old", 10**18)
+        old = ftp.sendcmd("HASH /a")
+        sim.put("/a", b"new", 10**18 + 5)
+        assert ftp.sendcmd("HASH /a") == old
+
+        sim.put("/a", b"new", 10**18 + 10**9)
+        assert ftp.sendcmd("HASH /a") != old
+
+
 def test_listing_adds_raw_lines() -> None:
     line = "-rw-r--r--    1 0        0               5 Jan 01  2020 ../evil"
     with (

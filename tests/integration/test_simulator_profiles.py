@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ftplib
 import io
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -17,7 +18,7 @@ _SKIPPED = frozenset({"QUIT", "USER", "PASS", "REIN", "PASV", "EPSV", "PORT", "E
 WHEN_NS = 1_600_000_000_123_456_789  # 2020-09-13 12:26:40.123 UTC
 
 
-@contextmanager
+@contextlib.contextmanager
 def session(
     profile: str, user: str = "u", **options: object
 ) -> Iterator[tuple[FtpSimulator, ftplib.FTP]]:
@@ -55,6 +56,21 @@ def put(ftp: ftplib.FTP, command: str, data: bytes) -> str:
 def test_the_issue_names_them_all() -> None:
     wanted = "vsftpd proftpd pureftpd filezilla iis swiftp mina nas camera"
     assert sorted(PROFILES) == sorted(wanted.split())
+
+
+def test_pureftpd_slows_refused_cwds() -> None:
+    with session("pureftpd") as (_sim, ftp):
+        took = []
+        for directory in ("/no", "/no", "/no", "/", "/no"):
+            began = time.monotonic()
+            with contextlib.suppress(ftplib.error_perm):
+                ftp.cwd(directory)
+            took.append(time.monotonic() - began)
+
+    # 0.1 s for each one refused before it, as the real one; a CWD that works ends that
+    assert took[1] >= 0.1
+    assert took[2] >= 0.2
+    assert took[4] < 0.2
 
 
 @pytest.mark.parametrize("profile", PROFILES)
