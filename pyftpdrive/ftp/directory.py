@@ -355,6 +355,8 @@ def probe_names(session: Session, path: RemotePath, names: Sequence[str]) -> dic
         if size.code != 213 and mdtm.code != 213:
             continue
         found[name] = entry_of(name, size, mdtm)
+        if found[name].size_bytes is not None:
+            session.profile.confirm("size")
     return found
 
 

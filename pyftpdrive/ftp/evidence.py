@@ -26,11 +26,11 @@ from pyftpdrive.ftp.channel import command_line
 from pyftpdrive.ftp.directory import (
     NotEntered,
     entry_of,
-    guarded_flight,
     list_directory,
     probe_names,
 )
 from pyftpdrive.ftp.listing import parse_mlst
+from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.ftp.replies import Reply, remote_error
 from pyftpdrive.ftp.session import raw_octets
 from pyftpdrive.ftp.transfers import TransferRefused
@@ -71,11 +71,31 @@ def fact_line(session: Session, path: RemotePath, reply: Reply) -> RemoteEntry |
     return None if entry is None else replace(entry, name=name_of(path))
 
 
-def facts_of(session: Session, paths: Sequence[RemotePath]) -> list[RemoteEntry | None] | None:
-    """What each of *paths* is, by MLST in one flight; None: it does not tell this time."""
-    lines = [command_line("MLST", session.wire(path)) for path in paths]
+Found = list[RemoteEntry | None] | None
+"""What each of some paths is, None: nothing is there; None at all: the replies don't tell."""
+
+
+def looking(session: Session, paths: Sequence[RemotePath]) -> list[bytes]:
+    """Commands that tell what each of *paths* is; none: this server has no such commands."""
+    if session.profile.mlst is Proof.YES:
+        verbs: tuple[str, ...] = ("MLST",)
+    elif session.profile.mlst is Proof.NO and session.profile.size is Proof.YES:
+        verbs = ("SIZE", "MDTM")
+    else:
+        verbs = ()
+    return [command_line(verb, session.wire(path)) for path in paths for verb in verbs]
+
+
+def seen(session: Session, paths: Sequence[RemotePath], replies: Sequence[Reply]) -> Found:
+    """What *replies* to the commands of `looking` say."""
+    if len(replies) == len(paths):
+        return _by_facts(session, paths, replies)
+    return _by_size(paths, replies)
+
+
+def _by_facts(session: Session, paths: Sequence[RemotePath], replies: Sequence[Reply]) -> Found:
     found: list[RemoteEntry | None] = []
-    for path, reply in zip(paths, guarded_flight(session, lines), strict=True):
+    for path, reply in zip(paths, replies, strict=True):
         entry = fact_line(session, path, reply) if reply.is_positive else None
         missing = isinstance(remote_error(reply, action="MLST"), NotFound)
         if (entry is None and not missing) or (entry is not None and entry.kind is Kind.LINK):
@@ -84,11 +104,7 @@ def facts_of(session: Session, paths: Sequence[RemotePath]) -> list[RemoteEntry 
     return found
 
 
-def sizes_of(session: Session, paths: Sequence[RemotePath]) -> list[RemoteEntry | None] | None:
-    """What each of *paths* is, by SIZE and MDTM in one flight; None: they don't tell this time."""
-    wires = [session.wire(path) for path in paths]
-    lines = [command_line(verb, wire) for wire in wires for verb in ("SIZE", "MDTM")]
-    replies = guarded_flight(session, lines)
+def _by_size(paths: Sequence[RemotePath], replies: Sequence[Reply]) -> Found:
     found: list[RemoteEntry | None] = []
     for path, size, mdtm in zip(paths, replies[::2], replies[1::2], strict=True):
         if size.code not in (213, 550):

@@ -37,7 +37,7 @@ from pyftpdrive.base.secret import Secret
 from pyftpdrive.ftp import checksums, evidence, streams
 from pyftpdrive.ftp.channel import command_line
 from pyftpdrive.ftp.checksums import Checksum
-from pyftpdrive.ftp.directory import NotEntered, list_directory
+from pyftpdrive.ftp.directory import NotEntered, guarded_flight, list_directory
 from pyftpdrive.ftp.listing import Listing
 from pyftpdrive.ftp.profile import Proof, ServerProfile
 from pyftpdrive.ftp.replies import Reply, parse_mdtm, parse_size, remote_error
@@ -169,15 +169,11 @@ class FtpClient:
 
         Sizes and times of files; a directory may count as nothing on servers without MLST.
         """
-        if self.profile.mlst is Proof.YES:
-            found = evidence.facts_of(self._session, paths)
-        elif self.profile.mlst is Proof.NO and self.profile.size is Proof.YES:
-            found = evidence.sizes_of(self._session, paths)
-        else:
-            found = None
-        if found is not None:
-            return found
-        return [self._stat_or_none(path) for path in paths]
+        found = None
+        lines = evidence.looking(self._session, paths)
+        if lines:
+            found = evidence.seen(self._session, paths, guarded_flight(self._session, lines))
+        return found if found is not None else [self._stat_or_none(path) for path in paths]
 
     def _stat_or_none(self, path: RemotePath) -> RemoteEntry | None:
         with contextlib.suppress(NotFound):
@@ -461,21 +457,42 @@ class FtpClient:
             AlreadyExists: the server does not replace what is at *new*.
             PermissionRefused: this login may not.
         """
+        self.rename_and_look(old, new, ())
+
+    def rename_and_look(
+        self, old: RemotePath, new: RemotePath, paths: Sequence[RemotePath]
+    ) -> list[RemoteEntry | None]:
+        """`rename`, then `look` at *paths*; in one flight where that is proven.
+
+        Raises:
+            NotFound: *old*, or the directory of *new*, does not exist.
+            AlreadyExists: the server does not replace what is at *new*.
+            PermissionRefused: this login may not.
+        """
+        session = self._session
         lines = [
             *self._leave(old),
-            command_line("RNFR", self._session.wire(old)),
-            command_line("RNTO", self._session.wire(new)),
+            command_line("RNFR", session.wire(old)),
+            command_line("RNTO", session.wire(new)),
         ]
+        looks: list[bytes] = []
+        told: list[Reply] = []
         if self.profile.pipelining is Proof.YES:
-            *_, source, target = self._session.flight(lines)
+            looks = evidence.looking(session, paths)
+            send = guarded_flight if looks else Session.flight
+            replies = send(session, [*lines, *looks])
+            source, target = replies[len(lines) - 2 : len(lines)]
+            told = replies[len(lines) :]
         else:
-            *_, source = self._session.flight(lines[:-1])
+            *_, source = session.flight(lines[:-1])
             target = source
             if source.code == 350:
-                (target,) = self._session.flight(lines[-1:])
+                (target,) = session.flight(lines[-1:])
         if source.code != 350 or not target.is_positive:
             refused: Reply = target if source.code == 350 else source
-            raise evidence.why_not_renamed(self._session, old, new, refused)
+            raise evidence.why_not_renamed(session, old, new, refused)
+        found = evidence.seen(session, paths, told) if looks else None
+        return found if found is not None else self.look(paths)
 
     def _leave(self, path: RemotePath) -> list[bytes]:
         """CWD out of a directory that is to go: Windows servers keep hold of where we are."""

@@ -237,7 +237,9 @@ _HINTS: tuple[tuple[re.Pattern[str], type[RemoteError]], ...] = tuple(
         (r"is a (?:directory|dir|folder)|not a (?:plain|regular)? ?file", IsADirectory),
         (
             r"no such|not found|does ?n.t exist|does not exist|not exist|cannot find|can't find"
-            r"|unable to find|no file|missing|can't check for file existence",  # Pure-FTPd: stat()
+            r"|unable to find|no file|missing"
+            # stat() failed, whatever for: what Pure-FTPd and ProFTPD say to MLST
+            r"|can't check for file existence|cannot be listed",
             NotFound,
         ),
         (r"exist", AlreadyExists),

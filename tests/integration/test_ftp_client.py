@@ -511,3 +511,33 @@ def test_mlst_that_hangs_is_avoided_for_this_run_only() -> None:
 
     assert profile.mlst is Proof.NO
     assert "mlst" not in profile.lasting()
+
+
+@pytest.mark.parametrize("profile", ["vsftpd", "proftpd"])
+def test_a_rename_and_the_look_after_it_travel_together(profile: str) -> None:
+    old, new = RemotePath("/d/a"), RemotePath("/d/b")
+    with FtpSimulator(profile) as server, connected(server) as client:
+        server.put("/d/a", b"four")
+        client.list_dir(RemotePath("/d"))
+        client.look([old, new])
+        assert client.profile.pipelining is Proof.YES
+        before = len(server.ledger.entries())
+
+        found, gone = client.rename_and_look(old, new, [new, old])
+
+        sent = [entry.command for entry in server.ledger.entries()[before:]]
+        sent.remove("NOOP")
+        assert found is not None
+        assert found.size_bytes == 4
+        assert gone is None
+        assert sent[:2] == ["RNFR", "RNTO"]
+        assert len(sent) == (4 if profile == "proftpd" else 6)
+
+
+def test_a_refused_rename_with_a_look_says_why() -> None:
+    with FtpSimulator("vsftpd") as server, connected(server) as client:
+        server.put("/d/a", b"four")
+        client.list_dir(RemotePath("/d"))
+        with pytest.raises(NotFound):
+            client.rename_and_look(RemotePath("/d/no"), RemotePath("/d/b"), [RemotePath("/d/b")])
+        assert client.look([RemotePath("/d/a")])[0] is not None
