@@ -157,14 +157,17 @@ def test_sessions_grow_with_demand_and_stay_within_the_servers_limit() -> None:
 
 
 def test_a_limit_that_the_server_shows_is_learned() -> None:
-    gate = threading.Event()
+    began, gate = threading.Event(), threading.Event()
     with (
         FtpSimulator(sessions_max=1) as server,
         started_engine(server, sessions_max=4) as engine,
     ):
         holding = engine.submit(
-            engine.job("hold", lambda _c, _j: gate.wait(10), priority=Priority.READ)
+            engine.job(
+                "hold", lambda _c, _j: (began.set(), gate.wait(10)), priority=Priority.READ
+            )
         )
+        assert began.wait(10)  # else the more urgent job would get the only session first
         waiting = engine.submit(engine.job("noop", _noop, priority=Priority.METADATA))
         until = time.monotonic() + 10
         while engine.profile.sessions_limit is None and time.monotonic() < until:
