@@ -249,6 +249,10 @@ class Files:
             raise local_error(error) from error
 
     def _read_clean(self, node: FileNode, offset: int, view: memoryview) -> int:
+        if node.unlinked:
+            _require_kept(node, offset, offset + len(view))
+            if node.content is None:
+                return 0  # an empty file
         content = node.content or self._content(node)
         return self._fetcher.read_into(content, offset, view)
 
@@ -276,6 +280,8 @@ class Files:
 
     def _reload(self, node: FileNode) -> None:
         """The server's file is not the one that was listed: take the one that is there."""
+        if node.unlinked:
+            raise FsError(FsStatus.NOT_FOUND, f"{node.path}: deleted while it was open")
         self._view.refresh(parent(node.path))
         entry = self._view.entry(node.path)
         with node.lock:
@@ -470,6 +476,8 @@ class Files:
 
     def _fill_range(self, node: FileNode, staged: StagedFile, start: int, end: int) -> None:
         """Copy the base's bytes from *start* to *end* into the staged file."""
+        if node.unlinked:
+            _require_kept(node, start, end)
         content = self._content(node)
         buffer = memoryview(bytearray(min(FILL_PIECE_BYTES, end - start)))
         position = start
@@ -578,8 +586,12 @@ class Files:
                     node.content = None
 
     def keep_for_readers(self, node: FileNode) -> None:
-        """Before a file that is open is deleted on the server: fetch what readers may want."""
-        if node.handles == 0 or node.entry is None:
+        """Before a file that is open is deleted or replaced: fetch what readers may want.
+
+        Raises:
+            RemoteError, FsError: it can't be had: they are told so when they read it.
+        """
+        if node.handles == 0 or node.entry is None or node.unlinked:
             return
         size = node.entry.size_bytes or 0
         if size > KEEP_FOR_READERS_BYTES:
@@ -625,3 +637,15 @@ class Files:
             raise fs_error(error) from error
         except RemoteError as error:
             raise fs_error(error) from error
+
+
+def _require_kept(node: FileNode, start: int, end: int) -> None:
+    """Refuse to fetch for a file that was deleted or replaced: the name is another file's.
+
+    Raises:
+        NotFound: not all of [start, end) was kept for those who have it open.
+    """
+    size = (node.entry.size_bytes or 0) if node.entry is not None else 0
+    end = min(end, size)
+    if start < end and (node.content is None or not node.content.present.contains(start, end)):
+        raise NotFound(f"{node.path}: deleted while it was open; this part of it was not kept")

@@ -178,6 +178,7 @@ class Namespace:
             if kind is Kind.DIRECTORY:
                 raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
             node = self._files.nodes.get(path)
+            self._keep_for_readers(node)
             self._set_aside(node)
             if node is None or self._on_server(path, node):
                 try:
@@ -197,12 +198,6 @@ class Namespace:
             return False
 
     def _delete_remote(self, path: RemotePath, node: FileNode | None) -> None:
-        if node is not None:
-            try:
-                self._files.keep_for_readers(node)
-            except RemoteError as error:
-                log.debug("%s: readers lose it: %s", path, error)
-
         def delete(client: FtpClient, control: JobControl) -> None:
             try:
                 client.delete_file(path)
@@ -224,6 +219,15 @@ class Namespace:
         self._view.unpin(path)
         self._blocks.forget(path)
         self._replaced(node)
+
+    def _keep_for_readers(self, node: FileNode | None) -> None:
+        """What is about to be deleted or replaced stays readable for those who have it open."""
+        if node is None:
+            return
+        try:
+            self._files.keep_for_readers(node)
+        except (RemoteError, FsError) as error:
+            log.debug("%s: readers lose it: %s", node.path, error)
 
     def _set_aside(self, node: FileNode | None) -> None:
         """Nothing of *node* is on its way after this, and no `close` sends it.
@@ -309,6 +313,7 @@ class Namespace:
         if there is Kind.DIRECTORY:
             raise FsError(FsStatus.IS_A_DIRECTORY, f"{new} is a directory")
         node, target = self._files.nodes.get(old), self._files.nodes.get(new)
+        self._keep_for_readers(target)
         self._set_aside(target)
         try:
             if target is not None and target.staged and _server_may_have(target.staged):
