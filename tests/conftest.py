@@ -14,7 +14,7 @@ from hypothesis import settings
 from tests.helpers import capabilities, guards
 
 HERE = Path(__file__).resolve().parent
-MARKERS = ("unit", "integration", "mount", "soak")
+MARKERS = ("unit", "integration", "mount", "soak", "fsx")
 _homes = itertools.count()
 
 settings.register_profile("fuzz", max_examples=50_000, deadline=None)

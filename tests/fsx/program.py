@@ -34,6 +34,7 @@ NETWORK = {
     errno.ECONNABORTED,
     errno.ENETUNREACH,
     errno.EBUSY,
+    errno.ENOSPC,
 }
 """What a call may say while the server has faults."""
 

@@ -21,6 +21,7 @@ from tests.helpers.mounts import Mount, ServerProcess, until
 SEGMENT = 2000  # operations on one kind of server
 PAUSE_EVERY = 250  # on average: everything is closed and the server is looked at
 SETTLE_S = 60.0
+MOUNTS_MAX = 5
 PROFILES = ("vsftpd", "proftpd", "pureftpd", "filezilla", "swiftp", "mina", "nas")
 FAULTS = (
     "on=STOR,nth=5,fault=reply,code=451",
@@ -102,7 +103,20 @@ class Run:
             self._mount = Mount(
                 self._server.port, self._work / "drive", self._work / "state", ftp_max_sessions=3
             )
-        self._mount.start()
+        self._begin_mount(self._mount)
+
+    def _begin_mount(self, mount: Mount) -> None:
+        """Mount; a bad network may be in the way some times, and the user is told so."""
+        for left in range(MOUNTS_MAX - 1, -1, -1):
+            try:
+                mount.start()
+            except AssertionError:
+                if not self.program.faulty or not left:
+                    raise
+                self.figures["failed mounts"] += 1
+                mount.kill()
+            else:
+                return
 
     def _end_segment(self) -> None:
         """Faults are over: everything is there."""
@@ -131,7 +145,7 @@ class Run:
             self._compare_server()
         else:
             self._mount.kill()
-        self._mount.start()
+        self._begin_mount(self._mount)
         if not self.program.faulty:
             self.program.check_all()
 
