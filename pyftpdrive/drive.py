@@ -21,7 +21,8 @@ from pyftpdrive.ftp.profile import ServerProfile
 from pyftpdrive.ftp.profile_store import PROFILES_NAME, ProfileStore
 from pyftpdrive.spool import slots
 from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
-from pyftpdrive.spool.staging import TEMPORARY_PREFIX, StagedFile, Staging
+from pyftpdrive.spool.names import TEMPORARY_PREFIX
+from pyftpdrive.spool.staging import StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from typing import TypeVar
@@ -37,7 +38,8 @@ from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobControl, Priority
 from pyftpdrive.spool.attempt import Uploaded, stamp
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
-from pyftpdrive.spool.staging import TEMPORARY_PREFIX, Base, StagedFile, Staging
+from pyftpdrive.spool.names import TEMPORARY_PREFIX, oddities, require_kept
+from pyftpdrive.spool.staging import Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
 from pyftpdrive.spool.uploader import Uploader
 
@@ -413,6 +415,25 @@ class Files:
         except RemoteError as error:
             raise self._refusal(directory, error) from error
         self.proven_writable(directory)
+
+    def require_name_kept(self, client: FtpClient, path: RemotePath) -> None:
+        """Find out whether the server would give *path* its name; on a session.
+
+        Raises:
+            NameChanged: it would be called otherwise, and might replace what is called so.
+            RemoteError: it can't be found out.
+        """
+        odd = oddities(path)
+        if not odd:
+            return
+        probe = self.own_name(parent(path), f"name{odd}")
+        with suppress(OSError):  # then nobody looks after it if this program dies now
+            self._journal.put_stray(probe)
+        client.store(probe, BytesIO())
+        try:
+            require_kept(client, probe, path)
+        finally:
+            self.uploader.remove_later(probe)
 
     def own_name(self, directory: RemotePath, suffix: str) -> RemotePath:
         """A name in *directory* that the drive does not show."""

@@ -32,6 +32,7 @@ from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl
 from pyftpdrive.spool.attempt import same_time
 from pyftpdrive.spool.journal import Journal, Swap
+from pyftpdrive.spool.names import ANOTHER_NAME
 from pyftpdrive.spool.replace import put_in_place, restore
 from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import StagedState, Step
@@ -103,6 +104,7 @@ class Namespace:
         self._require_changeable()
 
         def make(client: FtpClient, control: JobControl) -> None:
+            self._files.require_name_kept(client, path)
             try:
                 client.create_dir(path)
             except AlreadyExists:
@@ -324,6 +326,7 @@ class Namespace:
                 self._replaced(target)
                 with self._files.nodes.lock:
                     self._files.nodes.move_locked(node, new)
+                self._send_under_another_name(node)
                 return
             if node is not None:
                 self._files.settle(node)
@@ -364,6 +367,17 @@ class Namespace:
             node.entry = over
         self._sync_journal()
         return True
+
+    def _send_under_another_name(self, node: FileNode) -> None:
+        """A file that was held for its name has another one now: that was what it waited for."""
+        staged = node.staged
+        held = staged is not None and staged.state is StagedState.HELD
+        if staged is None or not held or not (staged.reason or "").endswith(ANOTHER_NAME):
+            return
+        try:
+            self._files.uploader.enqueue(staged)
+        except OSError as error:  # it stays held, and can be tried again
+            log.warning("%s: %s", node.path, error)
 
     def _replaced(self, target: FileNode | None) -> None:
         """*target* is gone from its name, for good; who has it open keeps its bytes."""
@@ -414,8 +428,11 @@ class Namespace:
             there, source = client.look([new, old])
             if source is None:
                 source = client.stat(old)
+            self._files.require_name_kept(client, new)
             begun = True
             if source.kind is Kind.DIRECTORY:
+                if there is not None:
+                    raise AlreadyExists(f"{new}: made by another program meanwhile")
                 client.rename(old, new)
                 if not client.exists(new):
                     raise ServerError(f"{old}: the server said that it was renamed; it was not")

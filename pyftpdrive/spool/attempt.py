@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 
 from pyftpdrive.base.errors import (
     ContentChanged,
@@ -31,6 +32,7 @@ from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobCancelled
 from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.names import oddities, require_kept
 from pyftpdrive.spool.replace import (
     octets_of,
     put_in_place,
@@ -48,6 +50,10 @@ EARLY_LOOK_BYTES = 1 << 20  # a conflict is looked for before so much is sent, n
 
 class VersionChanged(RemoteError):
     """The staged file was written to while it was being sent."""
+
+
+class NotThere(TransferTruncated):
+    """The server said that it was stored, but nothing is there under the name."""
 
 
 class Conflict(ContentChanged):
@@ -136,6 +142,8 @@ class Attempt:
         self._journal.put_stray(self._temporary)
         staged.strays.add(self._temporary)
         self._store(self._temporary)
+        if oddities(staged.path):
+            require_kept(self._client, self._temporary, staged.path)
         target, there, settled = self._look_again()
         if settled:
             self._remove_temporary()
@@ -180,6 +188,8 @@ class Attempt:
         staged = self._staged
         while True:
             target = staged.path
+            if oddities(target) != oddities(self._temporary):
+                raise VersionChanged(f"{target}: got another name while it was sent")
             there, sent = self._client.look([target, self._temporary])
             if sent is None:
                 sent = self._why_unseen()
@@ -197,13 +207,13 @@ class Attempt:
         """What was stored can't be seen at a first look: look harder.
 
         Raises:
-            TransferTruncated: it is not there, whatever the server said.
+            NotThere: whatever the server said.
             RemoteError: why it can't be seen.
         """
         try:
             return self._client.stat(self._temporary)
         except NotFound as error:
-            raise TransferTruncated(
+            raise NotThere(
                 f"{self._staged.path}: the server said that it was stored, but it is not there"
             ) from error
 
@@ -316,6 +326,8 @@ class Attempt:
             if staged.state is not StagedState.OPEN:
                 staged.move_to(StagedState.COMMITTING)  # keeps its name until the attempt ended
             target = staged.path
+        if oddities(target):
+            self._try_name(target)
         if staged.base is not None and staged.step is Step.NONE:
             self._keep_base(target)
         self._note(Step.DIRECT)
@@ -326,11 +338,21 @@ class Attempt:
                 self._remove(target)  # deleted while it was sent: no torso stays
             raise
         (there,) = self._client.look([target])
+        if there is None:
+            raise NotThere(f"{target}: the server said that it was stored, but it is not there")
         require_size(target, there, self._size_bytes)
         self._prove(target)
         self._note(Step.NONE)
         staged.base_copy.unlink(missing_ok=True)
         return self._done(target)
+
+    def _try_name(self, target: RemotePath) -> None:
+        """Find out on an empty file whether *target* would have its name."""
+        self._journal.put_stray(self._temporary)
+        self._staged.strays.add(self._temporary)
+        self._client.store(self._temporary, BytesIO())
+        require_kept(self._client, self._temporary, target)
+        self._remove_temporary()
 
     def _keep_base(self, target: RemotePath) -> None:
         staged = self._staged

@@ -27,11 +27,8 @@ from pyftpdrive.base.files import (
 from pyftpdrive.base.paths import RemotePath, join, parent
 from pyftpdrive.base.ranges import ByteRanges
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, StagedRecord
+from pyftpdrive.spool.names import TEMPORARY_PREFIX, oddities
 from pyftpdrive.spool.states import OnDisk, StagedState, Step, may_follow
-
-TEMPORARY_PREFIX = ".pyftpdrive-"
-"""How names that this program makes on the server begin."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
@@ -196,8 +193,8 @@ class StagedFile:
             self._named = True
 
     def temporary_path(self) -> RemotePath:
-        """Where the upload goes before it gets its name."""
-        return join(parent(self.path), f"{TEMPORARY_PREFIX}{self.id}.part")
+        """Where the upload goes before it gets its name; odd where that is odd: see names.py."""
+        return join(parent(self.path), f"{TEMPORARY_PREFIX}{self.id}.part{oddities(self.path)}")
 
     def backup_path(self) -> RemotePath:
         """What the version before is called while the new one takes its name."""

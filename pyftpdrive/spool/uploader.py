@@ -26,8 +26,9 @@ from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
-from pyftpdrive.spool.attempt import Attempt, Conflict, Uploaded, VersionChanged
+from pyftpdrive.spool.attempt import Attempt, Conflict, NotThere, Uploaded, VersionChanged
 from pyftpdrive.spool.journal import Journal
+from pyftpdrive.spool.names import ANOTHER_NAME
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import StagedState, Step
 
@@ -37,13 +38,24 @@ SETTLE_S = 0.05  # a burst of saves is sent when it pauses for this long …
 SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the program that writes
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
+NOT_THERE_MAX = 5  # stored, and not there, so often in a row: the user has to know
 TORN_MAX = 3  # sent while being written this often: copy it aside first
 
 
 class Upload:
     """One staged file's way to the server. Guarded by `Uploader._changed`."""
 
-    __slots__ = ("cancelled", "error", "failures", "held", "job", "progress_at", "staged", "torn")
+    __slots__ = (
+        "cancelled",
+        "error",
+        "failures",
+        "held",
+        "job",
+        "not_there",
+        "progress_at",
+        "staged",
+        "torn",
+    )
 
     def __init__(self, staged: StagedFile) -> None:
         self.staged = staged
@@ -51,6 +63,7 @@ class Upload:
         self.error: RemoteError | None = None  # of the last attempt
         self.failures = 0
         self.torn = 0
+        self.not_there = 0  # attempts in a row after which nothing was under the name
         self.cancelled = False
         self.held = False  # refused for good
         self.progress_at = 0.0
@@ -411,7 +424,7 @@ class Uploader:
 
     def _succeeded(self, upload: Upload, done: Uploaded) -> None:
         staged = upload.staged
-        upload.error, upload.failures, upload.torn = None, 0, 0
+        upload.error, upload.failures, upload.torn, upload.not_there = None, 0, 0, 0
         self._on_uploaded(staged, done)
         with staged.lock:
             staged.sent_version = max(staged.sent_version, done.version)
@@ -469,7 +482,13 @@ class Uploader:
         """Try again later, or hold."""
         staged = upload.staged
         upload.failures += 1
+        upload.not_there = upload.not_there + 1 if isinstance(error, NotThere) else 0
         delay = _pause(upload.failures)
+        if upload.not_there >= NOT_THERE_MAX:
+            error = ServerError(
+                f"{staged.path}: sent {upload.not_there} times; each time the server said that it "
+                f"has it, and it is not there under this name; {ANOTHER_NAME}"
+            )
         retry = error.retryable or isinstance(error, NoSpace)
         with staged.lock:
             writing = staged.state is StagedState.OPEN  # its close sends it again

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pyftpdrive.spool.staging import TEMPORARY_PREFIX
+from pyftpdrive.spool.names import TEMPORARY_PREFIX
 from simulators.lossy_disk import LossyDisk
 from tests.helpers import guards
 from tests.scenario_runner.content import describe

@@ -32,7 +32,7 @@ from pyftpdrive.ftp.engine import EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.retry import RetryPolicy
 from pyftpdrive.spool import replace, uploader
-from pyftpdrive.spool.staging import TEMPORARY_PREFIX
+from pyftpdrive.spool.names import TEMPORARY_PREFIX
 from simulators.ftp_server import Fault, FtpSimulator
 from simulators.lossy_disk import LossyDisk
 from simulators.lossy_disk.disk import Unsynced
