@@ -16,10 +16,14 @@ from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.profile import ServerProfile
 from pyftpdrive.ftp.retry import RetryPolicy
 from simulators.ftp_server import FtpSimulator
+from tests.helpers.real_servers import RealServer
 
 
-def client_options(server: FtpSimulator, **options: Any) -> ClientOptions:
+def client_options(server: FtpSimulator | RealServer, **options: Any) -> ClientOptions:
     """How to reach *server*."""
+    if isinstance(server, RealServer):
+        login = {"username": server.username, "password": Secret(server.password)}
+        options = {**options, **login}
     return ClientOptions(host=server.host, port=server.port, **{"timeout_s": 5.0, **options})
 
 
@@ -38,7 +42,7 @@ def started_engine(server: FtpSimulator, **options: Any) -> Iterator[Engine]:
         engine.stop()
 
 
-def drive_on(server: FtpSimulator, work: Path, **engine: Any) -> Drive:
+def drive_on(server: FtpSimulator | RealServer, work: Path, **engine: Any) -> Drive:
     """A drive, not yet started; the same *work* finds the same spool."""
     return Drive(
         DriveOptions(
@@ -54,7 +58,9 @@ def drive_on(server: FtpSimulator, work: Path, **engine: Any) -> Drive:
 
 
 @contextmanager
-def started_drive(server: FtpSimulator, work: Path, **engine: Any) -> Iterator[Drive]:
+def started_drive(
+    server: FtpSimulator | RealServer, work: Path, **engine: Any
+) -> Iterator[Drive]:
     """A drive on *server*; stopped without draining at the end."""
     drive = drive_on(server, work, **engine)
     drive.start()
