@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from typing import TypeVar
@@ -304,8 +304,8 @@ class Files:
         if not data:
             return 0  # POSIX: nothing changes, also behind the end
         try:
-            with node.lock:
-                return self._stage_locked(node).write(offset, data, self._clock.now_ns())
+            with node.lock, self._changing_locked(node) as staged:
+                return staged.write(offset, data, self._clock.now_ns())
         except OSError as error:
             raise local_error(error) from error
 
@@ -320,9 +320,24 @@ class Files:
             with node.lock:
                 if node.size_bytes() == size_bytes:
                     return
-                self._stage_locked(node).truncate(size_bytes, self._clock.now_ns())
+                with self._changing_locked(node) as staged:
+                    staged.truncate(size_bytes, self._clock.now_ns())
         except OSError as error:
             raise local_error(error) from error
+
+    @contextmanager
+    def _changing_locked(self, node: FileNode) -> Iterator[StagedFile]:
+        """The staged file of *node*, OPEN and in the journal until the end of the block.
+
+        Its lock is held: an upload of the version before that succeeds in this moment would call
+        the file done, and what is about to be written would never be sent.
+        """
+        while True:
+            staged = self._stage_locked(node)
+            with staged.lock:
+                if staged.state is StagedState.OPEN and not staged.closed_in_journal:
+                    yield staged
+                    return
 
     def _stage_locked(self, node: FileNode) -> StagedFile:
         """The staged file of *node*, in state OPEN and in the journal."""

@@ -426,19 +426,22 @@ class Uploader:
         staged = upload.staged
         upload.error, upload.failures, upload.torn, upload.not_there = None, 0, 0, 0
         self._on_uploaded(staged, done)
-        with staged.lock:
+        with staged.lock:  # also for the row: a writer who comes now puts a new one
             staged.sent_version = max(staged.sent_version, done.version)
             finished = not staged.dirty
             if finished:
                 staged.move_to(StagedState.DONE)
+            try:
+                if finished:
+                    self._journal.delete(staged.id)
+                else:  # a newer version builds on this one now
+                    self._journal.put(staged.record())
+            except OSError as error:
+                _not_told(staged, error)
         try:
-            if finished:
-                self._journal.delete(staged.id)
-            else:  # a newer version builds on this one now
-                self._journal.put(staged.record())
             self._journal.sync()
         except OSError as error:
-            log.warning("%s is on the server, but the journal is not told: %s", staged.path, error)
+            _not_told(staged, error)
         if finished:
             self._on_finished(staged)
             self._leave(upload)
@@ -518,6 +521,10 @@ class Uploader:
             self._journal.sync()
         except OSError as error:  # the row still says QUEUED: the next run finds out again
             log.warning("%s: the journal is not told that it is held: %s", staged.path, error)
+
+
+def _not_told(staged: StagedFile, error: OSError) -> None:
+    log.warning("%s is on the server, but the journal is not told: %s", staged.path, error)
 
 
 def _pause(failures: int) -> float:

@@ -22,12 +22,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--segment", type=int, default=SEGMENT, help="operations on one server")
     parser.add_argument("--work", type=Path, help="directory that is kept, with the drive's log")
+    parser.add_argument("--debug", action="store_true", help="the drive's log tells everything")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyftpdrive-fsx-") as temporary:
         work = wanted.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
         run = Run(
-            work, operations=wanted.operations, seed=wanted.seed, segment=wanted.segment
+            work,
+            operations=wanted.operations,
+            seed=wanted.seed,
+            segment=wanted.segment,
+            level="DEBUG" if wanted.debug else "INFO",
         )
         problem = None
         try:

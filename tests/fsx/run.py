@@ -41,9 +41,18 @@ FAULTS = (
 class Run:
     """*operations* in *work*, decided by *seed*."""
 
-    def __init__(self, work: Path, *, operations: int, seed: int, segment: int = SEGMENT) -> None:
+    def __init__(
+        self,
+        work: Path,
+        *,
+        operations: int,
+        seed: int,
+        segment: int = SEGMENT,
+        level: str = "INFO",
+    ) -> None:
         self._operations = operations
         self._segment = segment
+        self._level = level
         self._dice = random.Random(seed)
         self._seed = seed
         self._server = ServerProcess(work / "server")
@@ -102,7 +111,11 @@ class Run:
         self.figures["segments with faults"] += faulty
         if self._mount is None:
             self._mount = Mount(
-                self._server.port, self._work / "drive", self._work / "state", ftp_max_sessions=3
+                self._server.port,
+                self._work / "drive",
+                self._work / "state",
+                ftp_max_sessions=3,
+                logging_level=self._level,
             )
         self._begin_mount(self._mount)
 

@@ -1,0 +1,58 @@
+"""A program writes in the moment in which the upload of the version before succeeds."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pyftpdrive.base.paths import remote_path
+from pyftpdrive.spool.states import StagedState
+from simulators.ftp_server import FtpSimulator
+from tests.helpers.drives import started_drive
+from tests.helpers.mounts import until
+
+PATH = remote_path("/a")
+
+
+@pytest.mark.parametrize("change", ["write", "truncate"])
+def test_a_change_that_meets_the_success_of_an_upload_is_sent(change: str, tmp_path: Path) -> None:
+    with FtpSimulator() as server, started_drive(server, tmp_path) as drive:
+        fs, files = drive.filesystem, drive.files
+        first = fs.create(PATH)
+        fs.write(first, 0, b"a" * 100_000)
+        uploaded, stage, met = files.uploader._on_uploaded, files._stage_locked, []
+        on_server = threading.Event()
+
+        def uploaded_and_wait(staged, done):
+            uploaded(staged, done)
+            on_server.set()
+            if not met:
+                assert until(lambda: staged.state is StagedState.OPEN, within_s=10)
+
+        def stage_and_wait(node):
+            staged = stage(node)
+            if not met:  # the journal takes its time, and the upload succeeds meanwhile
+                met.append(staged.state)
+                assert until(lambda: staged.state is StagedState.DONE, within_s=10)
+            return staged
+
+        files.uploader._on_uploaded = uploaded_and_wait
+        second = fs.open(PATH, write=True)
+        fs.close(first)
+        assert on_server.wait(10)
+        files._stage_locked = stage_and_wait
+        if change == "write":
+            fs.write(second, 5, b"NEW")
+            right = b"aaaaaNEW" + b"a" * 99_992
+        else:
+            fs.truncate(second, 70_000)
+            right = b"a" * 70_000
+        assert met == [StagedState.OPEN]
+        fs.fsync(second)
+        assert server.get("/a") == right
+
+        fs.close(second)
+        assert drive.drain(10) == []
+        assert server.get("/a") == right
