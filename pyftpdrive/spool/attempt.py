@@ -34,6 +34,8 @@ from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.names import oddities, require_kept
 from pyftpdrive.spool.replace import (
+    NotThere,
+    RenameRefused,
     octets_of,
     put_in_place,
     require_size,
@@ -50,10 +52,6 @@ EARLY_LOOK_BYTES = 1 << 20  # a conflict is looked for before so much is sent, n
 
 class VersionChanged(RemoteError):
     """The staged file was written to while it was being sent."""
-
-
-class NotThere(TransferTruncated):
-    """The server said that it was stored, but nothing is there under the name."""
 
 
 class Conflict(ContentChanged):
@@ -127,7 +125,7 @@ class Attempt:
 
     def _run(self) -> Uploaded:
         staged = self._staged
-        direct = self._client.profile.rename is Proof.NO
+        direct = staged.direct or self._client.profile.rename is Proof.NO
         if direct or staged.step is not Step.NONE or self._size_bytes >= EARLY_LOOK_BYTES:
             there, earlier = self._client.look([staged.path, self._temporary])
             if direct and earlier is not None:
@@ -162,6 +160,9 @@ class Attempt:
                 note=self._note,
                 landed=self._landed,
             )
+        except RenameRefused:
+            staged.direct = True
+            raise
         except NotFound as error:  # the next attempt finds out whether its directory is gone
             raise TransferTruncated(f"{target}: what was sent is gone: {error}") from error
         return Uploaded(

@@ -44,6 +44,14 @@ class RenameLied(RemoteUnavailable):
     """The server said that it renamed, and it did not: the bytes are sent again otherwise."""
 
 
+class RenameRefused(RenameLied):
+    """Renaming does not work for this name: its bytes are sent directly to it instead."""
+
+
+class NotThere(TransferTruncated):
+    """The server said that it has it, but nothing is there under the name."""
+
+
 def same_content(client: FtpClient, path: RemotePath, local: BinaryIO) -> bool:
     """Whether the server's file holds what *local* holds from its position on; both are read.
 
@@ -129,7 +137,7 @@ def put_in_place(
             return seen
         if over is None or left is None or profile.rename_over is Proof.YES:
             raise _why_refused(client, target, seen, left, refusal) from refusal
-        profile.deny("rename_over")
+        profile.deny("rename_over", lasting=False)  # maybe for this file only, or at the moment
         return _swap(client, temporary, target, size_bytes, backup, note, landed)
     entry = _landed(client, temporary, target, size_bytes, over)
     if entry is not None:
@@ -138,14 +146,25 @@ def put_in_place(
             profile.confirm("rename_over")
         landed(entry)
         return entry
-    if over is None:
-        profile.deny("rename")
-    else:
-        profile.deny("rename_over")
+    if over is not None:
+        profile.deny("rename_over", lasting=False)
         _remove_astray(client, target, size_bytes, names_before)
-        if client.exists(temporary):
-            return _swap(client, temporary, target, size_bytes, backup, note, landed)
-    raise RenameLied(f"{target}: the server said that it was renamed, but it is not there")
+    if not client.exists(temporary):  # it went somewhere: another program, or another name
+        raise NotThere(f"{target}: the server said that it was renamed, but it is not there")
+    if over is not None:
+        return _swap(client, temporary, target, size_bytes, backup, note, landed)
+    raise _not_renamed(client, f"{target}: the server said that it was renamed, but it was not")
+
+
+def _not_renamed(client: FtpClient, what: str) -> RenameRefused:
+    """The error of a rename that does not work: for this name, or for all of them.
+
+    Where renaming was seen to work it is this name's matter: a file that is in use, a directory
+    with rights of its own. Elsewhere the names after this one need not try; the next run does.
+    """
+    if client.profile.rename is not Proof.YES:
+        client.profile.deny("rename", lasting=False)
+    return RenameRefused(f"{what}; it is stored directly instead")
 
 
 def _landed(
@@ -181,8 +200,7 @@ def _why_refused(
     if seen is not None and seen.kind is Kind.DIRECTORY:
         return IsADirectory(f"{target} is a directory on the server")
     if isinstance(refusal, PermissionRefused) and seen is None and left is not None:
-        client.profile.deny("rename")
-        return RemoteUnavailable(f"{target}: renaming is refused; it is stored directly instead")
+        return _not_renamed(client, f"{target}: renaming is refused")
     return refusal
 
 
@@ -201,13 +219,12 @@ def _swap(
         client.rename(target, backup)
     except REFUSALS as refusal:
         note(Step.NONE)
-        client.profile.deny("rename")
-        raise RenameLied(f"{target}: renaming is refused; it is stored directly") from refusal
+        raise _not_renamed(client, f"{target}: renaming is refused") from refusal
     still, moved = client.look([target, backup])
     if moved is None or still is not None:
         if moved is None and still is not None:
             note(Step.NONE)
-            client.profile.deny("rename")
+            raise _not_renamed(client, f"{target}: the server said that it was renamed")
         raise RenameLied(f"{target}: the server said that it was renamed, but it was not")
     try:
         client.rename(temporary, target)

@@ -74,6 +74,7 @@ class StagedFile:
         self.step = Step.NONE  # what an attempt has begun on the server; in the journal before
         self.recovered = restored is not None  # the server may have had it without our knowing
         self.candidate: Base | None = None  # what an attempt was about to give the name
+        self.direct = False  # the server does not rename to this name: it is written over
         self.strays: set[RemotePath] = set()  # temporary names that the server may have
         self._named = False  # its name in the directory survives a power cut
         self._fd = os.open(local_path, OPEN_FLAGS, 0o600)

@@ -26,9 +26,10 @@ from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
-from pyftpdrive.spool.attempt import Attempt, Conflict, NotThere, Uploaded, VersionChanged
+from pyftpdrive.spool.attempt import Attempt, Conflict, Uploaded, VersionChanged
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.names import ANOTHER_NAME
+from pyftpdrive.spool.replace import NotThere
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import StagedState, Step
 
