@@ -22,6 +22,7 @@ from tests.helpers.mounts import Mount, ServerProcess, until
 SEGMENT = 2000  # operations on one kind of server
 PAUSE_EVERY = 250  # on average: everything is closed and the server is looked at
 SETTLE_S = 60.0
+STRAYS_S = 45.0
 MOUNTS_MAX = 5
 PROFILES = ("vsftpd", "proftpd", "pureftpd", "filezilla", "swiftp", "mina", "nas")
 FAULTS = (
@@ -170,8 +171,8 @@ class Run:
             raise Wrong(f"never sent: {self._mount.status()}")
         if self._mount.held():
             raise Wrong(f"held: {self._mount.uploads()['held']}")
-        # A temporary file whose removal the network lost goes a little later.
-        until(lambda: set(self._server.files()) == self._right_names(), within_s=5)
+        # A temporary file whose removal the network lost goes later, at worst after its timeout.
+        until(lambda: set(self._server.files()) == self._right_names(), within_s=STRAYS_S)
         self._compare_server()
 
     def _right_names(self) -> set[str]:
