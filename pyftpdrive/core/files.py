@@ -106,26 +106,13 @@ class Files:
         Raises:
             FsError: NOT_FOUND, IS_A_DIRECTORY, ACCESS_DENIED, READ_ONLY, or no answer.
         """
-        node = self.nodes.get(path)
-        if node is None or not node.is_dirty:
-            entry = self._view.entry(path)
-            if entry.kind is Kind.DIRECTORY:
-                raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
-            if entry.size_bytes is None:
-                entry = self._ask_size(path, entry)
-        else:
-            entry = None
-        if write:
-            self.require_writable(parent(path), entry)
-        with self.nodes.lock:
-            node = self.nodes.get(path)
-            if node is None:
-                if entry is None:
-                    raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file")
-                node = FileNode(path, entry)
-                self.nodes.put_locked(node)
-            node.handles += 1
-            node.writers += write
+        taken = None
+        while taken is None:
+            entry = self._entry_to_open(path)
+            if write:
+                self.require_writable(parent(path), entry)
+            taken = self._take_handle(path, entry, write=write)  # None: sent since we looked
+        node = taken
         context = FileContext(node=node, writable=write, pid=pid)
         with node.lock:
             if entry is not None and not node.is_dirty and node.entry != entry:
@@ -137,6 +124,34 @@ class Files:
                 self.close(context)
                 raise
         return context
+
+    def _entry_to_open(self, path: RemotePath) -> RemoteEntry | None:
+        """What the server has at *path*; None: the file is not wholly there, its node counts."""
+        node = self.nodes.get(path)
+        if node is not None and node.is_dirty:
+            return None
+        entry = self._view.entry(path)
+        if entry.kind is Kind.DIRECTORY:
+            raise FsError(FsStatus.IS_A_DIRECTORY, f"{path} is a directory")
+        return self._ask_size(path, entry) if entry.size_bytes is None else entry
+
+    def _take_handle(
+        self, path: RemotePath, entry: RemoteEntry | None, *, write: bool
+    ) -> FileNode | None:
+        """The node of *path* with one handle more; None: there is none, and *entry* tells nothing.
+
+        That is a file which was on its way a moment ago, and is on the server by now.
+        """
+        with self.nodes.lock:
+            node = self.nodes.get(path)
+            if node is None:
+                if entry is None:
+                    return None
+                node = FileNode(path, entry)
+                self.nodes.put_locked(node)
+            node.handles += 1
+            node.writers += write
+        return node
 
     def create(self, path: RemotePath, *, pid: int | None = None) -> FileContext:
         """A handle on a new, empty file; the caller knows that there is none.

@@ -56,3 +56,25 @@ def test_a_change_that_meets_the_success_of_an_upload_is_sent(change: str, tmp_p
         fs.close(second)
         assert drive.drain(10) == []
         assert server.get("/a") == right
+
+
+def test_opening_a_file_whose_upload_ends_meanwhile_finds_it(tmp_path: Path) -> None:
+    with FtpSimulator() as server, started_drive(server, tmp_path) as drive:
+        fs, files = drive.filesystem, drive.files
+        first = fs.create(PATH)
+        fs.write(first, 0, b"saved")
+        fs.close(first)
+        require, asked = files.require_writable, []
+
+        def require_and_wait(directory, entry):
+            require(directory, entry)
+            asked.append(entry)
+            assert drive.drain(10) == []
+            assert until(lambda: files.nodes.get(PATH) is None, within_s=10)
+
+        files.require_writable = require_and_wait
+        second = fs.open(PATH, write=True)
+
+        assert asked[0] is None  # it was on its way
+        assert fs.read(second, 0, 10) == b"saved"
+        fs.close(second)
