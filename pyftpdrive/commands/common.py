@@ -141,13 +141,13 @@ def print_left(pending: list[str], held: list[str]) -> None:
     for path in pending:
         log.info("not on the server yet: %s", path)
         click.echo(
-            f"pyftpdrive: {_name(path)} is not on the server yet; mount again to send it", err=True
+            f"pyftpdrive: {printable(path)} is not on the server yet; mount again to send it", err=True
         )
     for line in held:
         log.info("held: %s", line)
-        click.echo(f"pyftpdrive: held: {_name(line)}. See: pyftpdrive held list", err=True)
+        click.echo(f"pyftpdrive: held: {printable(line)}. See: pyftpdrive held list", err=True)
 
 
-def _name(text: str) -> str:
+def printable(text: str) -> str:
     """A path of the server's for a terminal: whole, but without escape sequences."""
     return shown(text, at_most=LINE_MAX)

@@ -12,7 +12,7 @@ import click
 
 from pyftpdrive import config as configuration
 from pyftpdrive.base.text import shown
-from pyftpdrive.commands.common import Exit, fail, print_left
+from pyftpdrive.commands.common import Exit, fail, print_left, printable
 from pyftpdrive.control import channel
 
 LAST_WORDS_S = 10.0  # between a mount's report and the end of its announcement
@@ -94,7 +94,7 @@ def _unmount(record: channel.MountRecord) -> Exit:
     """End one drive; tell what it left behind."""
     try:
         for path in channel.request(record, {"do": "status"}).get("open_files", []):
-            click.echo(f"pyftpdrive: {path} is still open", err=True)
+            click.echo(f"pyftpdrive: {printable(path)} is still open", err=True)
         end = channel.request(record, {"do": "unmount", "wait": True}, patience_s=None)
     except channel.ChannelError as error:
         freed = f"fusermount3 -uz {shlex.quote(record.drive)}"

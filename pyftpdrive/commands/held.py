@@ -13,7 +13,7 @@ import click
 
 from pyftpdrive import config as configuration
 from pyftpdrive import logger
-from pyftpdrive.commands.common import Exit, config_flags, fail, load_config, print_left
+from pyftpdrive.commands.common import Exit, config_flags, fail, load_config, print_left, printable
 from pyftpdrive.control import channel
 
 SPOOL_FLAG = click.option(
@@ -42,7 +42,7 @@ def _mounted(request: dict[str, Any]) -> list[dict[str, Any]]:
         try:
             answers.append(channel.request(record, {"do": "held", **request}, patience_s=60.0))
         except channel.ChannelError as error:
-            click.echo(f"pyftpdrive: {error}", err=True)
+            click.echo(printable(f"pyftpdrive: {error}"), err=True)
     return answers
 
 
@@ -72,10 +72,9 @@ def held_list(as_json: bool, spool: Path | None) -> None:  # noqa: FBT001  # cli
     elif not rows:
         click.echo("nothing is held")
     for row in () if as_json else rows:
-        click.echo(
-            f"{row['id']}  {row['server']}{row['path']}  {row['size_bytes']} bytes, "
-            f"saved {row['saved']}\n    {row['reason']}"
-        )
+        name = printable(f"{row['server']}{row['path']}")
+        click.echo(f"{row['id']}  {name}  {row['size_bytes']} bytes, saved {row['saved']}")
+        click.echo(f"    {printable(str(row['reason']))}")
 
 
 def _do(file: str, request: dict[str, Any], otherwise: Callable[[], str]) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def held_retry(file: str, overwrite: bool, spool: Path | None) -> None:  # noqa:
         return found.record.path
 
     answer = _do(file, {"action": "retry", "overwrite": overwrite}, offline)
-    click.echo(f"{answer['path']} is on its way again")
+    click.echo(f"{printable(answer['path'])} is on its way again")
 
 
 @held.command("export")
@@ -132,7 +131,7 @@ def held_export(file: str, to: Path, spool: Path | None) -> None:
         return found.record.path
 
     answer = _do(file, {"action": "export", "to": str(to)}, offline)
-    click.echo(f"saved {answer['path']} as {to}")
+    click.echo(f"saved {printable(answer['path'])} as {to}")
     missing = answer.get("missing_bytes", missing)
     if missing:
         click.echo(
@@ -158,7 +157,7 @@ def held_discard(file: str, yes: bool, spool: Path | None) -> None:  # noqa: FBT
         return found.record.path
 
     answer = _do(file, {"action": "discard"}, offline)
-    click.echo(f"discarded {answer['path']}")
+    click.echo(f"discarded {printable(answer['path'])}")
 
 
 @click.command()
@@ -198,7 +197,7 @@ def recover(
         drive.stop()
     sent = before - {staged.path for staged in left} - {staged.path for staged in held_files}
     for path in sorted(sent):
-        click.echo(f"sent {path}")
+        click.echo(f"sent {printable(path)}")
     print_left([str(s.path) for s in left], [f"{s.path}: {s.reason}" for s in held_files])
     if left or held_files:
         raise SystemExit(int(Exit.UPLOADS_LEFT))

@@ -16,7 +16,7 @@ import click
 
 from pyftpdrive import config as configuration
 from pyftpdrive import logger, passwords
-from pyftpdrive.commands.common import Exit, config_flags, load_config, print_left
+from pyftpdrive.commands.common import Exit, config_flags, load_config, print_left, printable
 from pyftpdrive.config import Config
 from pyftpdrive.control import channel
 from pyftpdrive.mount_point import check_mount_point
@@ -100,7 +100,7 @@ def _mount(config: Config) -> None:
     end.tell(report.pending, report.held)
     control.stop()
     for path in report.open_files:
-        click.echo(f"pyftpdrive: {path} was still open; what was written to it is kept", err=True)
+        click.echo(f"pyftpdrive: {printable(path)} was still open; what was written to it is kept", err=True)
     print_left(report.pending, report.held)
     logging.shutdown()
     sys.stdout.flush()
