@@ -152,6 +152,8 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
         if not write and hasattr(fi, "noflush"):
             fi.noflush = 1  # closing a file that was only read needs no call (libfuse 3.11)
         fi.keep_cache = int(self.remember(path, self._filesystem.stat_handle(context)))
+        if not fi.keep_cache:
+            _forget_attributes(path)  # else it is read up to the size of the version before
         return 0
 
     def create(self, path: str, mode: int, fi: Any) -> int:
@@ -242,6 +244,12 @@ class _Operations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has no t
 def _caller() -> int | None:
     pid: int = mfusepy.fuse_get_context()[2]
     return pid or None
+
+
+def _forget_attributes(path: str) -> None:
+    """Let the kernel ask for size and time of *path* again; called in a callback."""
+    fuse = ctypes.c_void_p(mfusepy._libfuse.fuse_get_context().contents.fuse)
+    mfusepy._libfuse.fuse_invalidate_path(fuse, path.encode("utf-8", "surrogateescape"))
 
 
 class _Fuse(mfusepy.FUSE):  # type: ignore[misc]  # mfusepy has no type information

@@ -214,3 +214,50 @@ class Mount:
             except subprocess.TimeoutExpired:
                 pass
         self.kill()
+
+
+class Other:
+    """Another process of the user: *program* in Python; its lines are read one by one.
+
+    It prints and reads lines to meet the test at a point: `say` and `hear` are there for it.
+    """
+
+    _BEGIN = (
+        "import fcntl, os, sqlite3, sys\n"
+        "def say(text): print(text, flush=True)\n"
+        "def hear(): return sys.stdin.readline().strip()\n"
+        "arguments = sys.argv[1:]\n"
+    )
+
+    def __init__(self, program: str, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self._BEGIN + program, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Other:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+    def hear(self) -> str:
+        """Its next line."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def say(self, text: str = "") -> None:
+        """Give it a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{text}\n")
+        self._process.stdin.flush()
+
+    def end(self) -> str:
+        """Wait until it ended well; return the rest that it said."""
+        said, _ = self._process.communicate(timeout=END_S)
+        assert self._process.returncode == 0
+        return said
