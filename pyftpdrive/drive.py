@@ -20,8 +20,8 @@ from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.profile import ServerProfile
 from pyftpdrive.ftp.profile_store import PROFILES_NAME, ProfileStore
 from pyftpdrive.spool import slots
-from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
 from pyftpdrive.spool.names import TEMPORARY_PREFIX
+from pyftpdrive.spool.recovery import STAGED_NAME, open_journal, recover, take_over
 from pyftpdrive.spool.staging import StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
 

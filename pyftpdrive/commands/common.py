@@ -141,7 +141,8 @@ def print_left(pending: list[str], held: list[str]) -> None:
     for path in pending:
         log.info("not on the server yet: %s", path)
         click.echo(
-            f"pyftpdrive: {printable(path)} is not on the server yet; mount again to send it", err=True
+            f"pyftpdrive: {printable(path)} is not on the server yet; mount again to send it",
+            err=True,
         )
     for line in held:
         log.info("held: %s", line)

@@ -100,7 +100,10 @@ def _mount(config: Config) -> None:
     end.tell(report.pending, report.held)
     control.stop()
     for path in report.open_files:
-        click.echo(f"pyftpdrive: {printable(path)} was still open; what was written to it is kept", err=True)
+        click.echo(
+            f"pyftpdrive: {printable(path)} was still open; what was written to it is kept",
+            err=True,
+        )
     print_left(report.pending, report.held)
     logging.shutdown()
     sys.stdout.flush()

@@ -106,13 +106,13 @@ class Files:
         Raises:
             FsError: NOT_FOUND, IS_A_DIRECTORY, ACCESS_DENIED, READ_ONLY, or no answer.
         """
-        taken = None
-        while taken is None:
+        while True:
             entry = self._entry_to_open(path)
             if write:
                 self.require_writable(parent(path), entry)
-            taken = self._take_handle(path, entry, write=write)  # None: sent since we looked
-        node = taken
+            node = self._take_handle(path, entry, write=write)
+            if node is not None:
+                break
         context = FileContext(node=node, writable=write, pid=pid)
         with node.lock:
             if entry is not None and not node.is_dirty and node.entry != entry:

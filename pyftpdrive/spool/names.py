@@ -57,7 +57,5 @@ def require_kept(client: FtpClient, ours: RemotePath, wanted: RemotePath) -> Non
             log.debug("%s was not removed: %s", name, error)
     odd = oddities(wanted)
     became = found[0].removeprefix(name_of(ours).removesuffix(odd))
-    raise NameChanged(
-        f"{wanted}: the server changes this name (it {f'makes {became!r} of' if became else 'drops'}"
-        f" {odd!r}); {ANOTHER_NAME}"
-    )
+    does = f"makes {became!r} of" if became else "drops"
+    raise NameChanged(f"{wanted}: the server changes this name (it {does} {odd!r}); {ANOTHER_NAME}")

@@ -30,6 +30,7 @@ from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, StagedRecord
 from pyftpdrive.spool.names import TEMPORARY_PREFIX, oddities
 from pyftpdrive.spool.states import OnDisk, StagedState, Step, may_follow
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """The version of the server's file that a staged file builds on."""

@@ -41,8 +41,10 @@ def main() -> int:
             problem = wrong
     print(json.dumps({"seed": wanted.seed, **run.figures, "wrong": int(problem is not None)}))
     if problem is not None:
-        print(f"{problem}\nagain: python -m tests.fsx --operations {wanted.operations} "
-              f"--segment {wanted.segment} --seed {wanted.seed}")
+        print(
+            f"{problem}\nagain: python -m tests.fsx --operations {wanted.operations} "
+            f"--segment {wanted.segment} --seed {wanted.seed}"
+        )
         return 1
     return 0
 

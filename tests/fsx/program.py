@@ -181,7 +181,9 @@ class Program:
             raise Wrong(f"open {name} {_flags(flags)}: {error}") from error
         if expected is not None:
             os.close(fd)
-            raise Wrong(f"open {name} {_flags(flags)}: not refused with {errno.errorcode[expected]}")
+            raise Wrong(
+                f"open {name} {_flags(flags)}: not refused with {errno.errorcode[expected]}"
+            )
         file = self.model.names.setdefault(name, File())
         if flags & os.O_TRUNC:
             file.truncate(0)
@@ -502,8 +504,5 @@ class Program:
 
 def _flags(flags: int) -> str:
     access = {os.O_RDONLY: "RDONLY", os.O_WRONLY: "WRONLY", os.O_RDWR: "RDWR"}
-    names = [access[flags & os.O_ACCMODE]]
-    for name in ("CREAT", "EXCL", "TRUNC", "APPEND"):
-        if flags & getattr(os, f"O_{name}"):
-            names.append(name)
-    return "|".join(names)
+    others = [n for n in ("CREAT", "EXCL", "TRUNC", "APPEND") if flags & getattr(os, f"O_{n}")]
+    return "|".join([access[flags & os.O_ACCMODE], *others])

@@ -179,7 +179,7 @@ class Run:
         return {f"/{name}" for name in self.program.model.names}
 
     def _compare_server(self, *, own_allowed: bool = False) -> None:
-        """*own_allowed*: a temporary file whose removal the network lost waits for the next mount."""
+        """*own_allowed*: what the network lost of removing them, the next mount does."""
         self.figures["server compared"] += 1
         files = {
             path: file

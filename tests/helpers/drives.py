@@ -58,9 +58,7 @@ def drive_on(server: FtpSimulator | RealServer, work: Path, **engine: Any) -> Dr
 
 
 @contextmanager
-def started_drive(
-    server: FtpSimulator | RealServer, work: Path, **engine: Any
-) -> Iterator[Drive]:
+def started_drive(server: FtpSimulator | RealServer, work: Path, **engine: Any) -> Iterator[Drive]:
     """A drive on *server*; stopped without draining at the end."""
     drive = drive_on(server, work, **engine)
     drive.start()

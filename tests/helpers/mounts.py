@@ -6,6 +6,7 @@ interpreter's lock until the server has answered.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -209,10 +210,8 @@ class Mount:
         """Leave a clean machine, whatever happened."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
 

@@ -71,11 +71,13 @@ def test_a_name_that_cannot_be_renamed_first_is_no_proof_for_the_next_run(tmp_pa
     ids=["refused", "untrue"],
 )
 def test_one_replacement_that_failed_is_no_lasting_proof(fault: Fault, tmp_path: Path) -> None:
-    with FtpSimulator("proftpd", faults=[fault]) as server:
-        with started_drive(server, tmp_path) as drive:
-            _save(drive, "/a", b"one")
-            _save(drive, "/a", b"two, longer")
+    with (
+        FtpSimulator("proftpd", faults=[fault]) as server,
+        started_drive(server, tmp_path) as drive,
+    ):
+        _save(drive, "/a", b"one")
+        _save(drive, "/a", b"two, longer")
 
-            assert server.get("/a") == b"two, longer"
-            assert drive.profile.rename_over is Proof.NO  # for this run: it is replaced in steps
-            assert drive.profile.lasting().get("rename_over") is not Proof.NO
+        assert server.get("/a") == b"two, longer"
+        assert drive.profile.rename_over is Proof.NO  # for this run: it is replaced in steps
+        assert drive.profile.lasting().get("rename_over") is not Proof.NO
