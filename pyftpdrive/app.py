@@ -195,7 +195,7 @@ def drive_options(config: Config) -> DriveOptions:
         fetch=FetchOptions(
             read_ahead_bytes=cache.read_ahead_mb * MIB,
             small_file_bytes=cache.small_file_kb * KIB,
-            first_byte_s=connection.deadline_seconds,
+            deadline_s=connection.deadline_seconds,
         ),
         cache_directory=cache_directory(config),
         cache_max_bytes=cache.max_size_mb * MIB,

@@ -12,6 +12,7 @@ import logging
 import threading
 from dataclasses import dataclass
 
+from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     ContentChanged,
@@ -40,7 +41,6 @@ FIRST_WINDOW_BYTES = 1 * MIB
 RANDOM_BLOCK_BYTES_MAX = 8 * MIB
 LINGER_S = 1.0  # a sequential reader may pause this long before its download ends
 LINGER_POLL_S = 0.01  # how often a pausing download looks for more urgent jobs
-STALL_MAX_S = 10.0  # in the middle of a transfer; the first byte has the application's deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class FetchOptions:
 
     read_ahead_bytes: int = 16 * MIB
     small_file_bytes: int = 256 * KIB
-    first_byte_s: float = 3.0
+    deadline_s: float = 3.0  # without any byte: before the first one, and between two
 
 
 class _Pace:
@@ -121,8 +121,9 @@ class Fetcher:
 
         Raises: as `read_into`.
         """
-        patience = self._options.first_byte_s
-        waited_since = self._clock.monotonic()
+        bearable_s = self._options.deadline_s
+        self._engine.notice_sleep()
+        waited_since = patience.silent_since(self._clock.monotonic())
         seen = -1
         while True:
             created: Download | None = None
@@ -130,7 +131,9 @@ class Fetcher:
                 gap = file.present.first_missing(start, end)
                 if gap is None:
                     return
-                download = next((d for d in file.downloads if d.reaches(gap)), None)
+                download = next(
+                    (d for d in file.downloads if d.reaches(gap) and not self._is_hung(d)), None
+                )
                 if download is None:
                     created = download = self._plan_locked(file, gap, end)
                 else:
@@ -142,19 +145,24 @@ class Fetcher:
                 now = self._clock.monotonic()
                 if download.position != seen:
                     if seen != -1:
-                        patience = STALL_MAX_S
-                    seen, waited_since = download.position, now
+                        waited_since = now
+                        patience.answered(now)
+                    seen = download.position
                 if download.error is not None:
                     raise download.error
                 if file.present.first_missing(start, end) is None:
                     return
-                left = waited_since + patience - now
-                if left <= 0:
-                    raise RemoteTimeout(f"{file.path}: no data within {patience:.0f} s")
-                if not download.ended:
+                left = waited_since + bearable_s - now
+                if left > 0 and not download.ended:
                     self._clock.wait(file.changed, left)
                 if download.error is not None:
                     raise download.error
+            if left <= 0:
+                self._engine.note_silence(waited_since)
+                raise RemoteTimeout(f"{file.path}: no data within {bearable_s:g} s")
+
+    def _is_hung(self, download: Download) -> bool:
+        return download.job is not None and self._engine.is_hung(download.job)
 
     def _plan_locked(self, file: BlockFile, gap: int, end: int) -> Download:
         """The download that brings *gap*, as large as the pattern of reads deserves."""

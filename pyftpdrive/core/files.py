@@ -418,6 +418,9 @@ class Files:
             raise FsError(FsStatus.ACCESS_DENIED, f"{entry.name}: the server says read-only")
         if any(directory == known or is_below(directory, known) for known in self._writable):
             return
+        if self._engine.away:
+            log.debug("%s: accepted without proof, the server is away", directory)
+            return
         probe = self.own_name(directory, "probe")
 
         def try_to_store(client: FtpClient, _control: JobControl) -> None:
@@ -490,8 +493,8 @@ class Files:
         node = require_open(context)
         self.settle(node)
 
-    def settle(self, node: FileNode) -> None:
-        """Send what *node* has and wait for it.
+    def settle(self, node: FileNode, patience_s: float = UPLOAD_STALL_S) -> None:
+        """Send what *node* has and wait for it, at most *patience_s* without any progress.
 
         Raises:
             FsError: why it could not be sent.
@@ -507,7 +510,7 @@ class Files:
                 self.uploader.enqueue(staged)
             else:
                 self.uploader.hurry(staged)
-            self.uploader.wait(staged, version, UPLOAD_STALL_S)
+            self.uploader.wait(staged, version, patience_s)
         except RemoteError as error:
             raise fs_error(error) from error
         except OSError as error:

@@ -1,6 +1,8 @@
 """The drive in neutral words: what hosts call.
 
 Every method blocks with a deadline and raises `FsError` only. Which thread calls does not matter.
+The deadline is the application's, once for everything that a method waits for: it ends when the
+server has said nothing for so long. `fsync` waits for the upload instead, as long as it moves.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import FsError, FsStatus, RemoteError
 from pyftpdrive.base.model import Kind, Space
 from pyftpdrive.base.paths import NAME_BYTES_MAX, PATH_BYTES_MAX, ROOT, RemotePath, parent
+from pyftpdrive.base.patience import as_one_operation
 from pyftpdrive.cache.blocks import BlockStore
 from pyftpdrive.core.files import Files
 from pyftpdrive.core.namespace import Namespace
@@ -55,6 +58,7 @@ class Filesystem:
 
     # -- looking -------------------------------------------------------------------------------
 
+    @as_one_operation
     def stat(self, path: RemotePath) -> FileStat:
         """What *path* is.
 
@@ -66,6 +70,7 @@ class Filesystem:
             return self._stat_node(path, node)
         return self._view.stat(path, self._view.entry(path))
 
+    @as_one_operation
     def stat_handle(self, context: FileContext) -> FileStat:
         """What the open file is, also when it has been deleted meanwhile."""
         node = context.node
@@ -83,6 +88,7 @@ class Filesystem:
         mode = entry.mode if entry else None
         return FileStat(Kind.FILE, size, modified, modified, mode, inode_of(path))
 
+    @as_one_operation
     def list_directory(self, path: RemotePath) -> list[DirectoryEntry]:
         """Everything in *path*, with what `stat` would say of each.
 
@@ -104,6 +110,7 @@ class Filesystem:
                 entries[name] = DirectoryEntry(name, self._stat_node(child, node))
         return list(entries.values())
 
+    @as_one_operation
     def space(self) -> Space:
         """Room on the server where it tells, else what the spool's disk can take.
 
@@ -116,6 +123,8 @@ class Filesystem:
             self._space_at = now
         disk = shutil.disk_usage(self._staging.directory)
         answer = Space(total_bytes=disk.total, free_bytes=max(disk.free, 1 << 20))
+        if self._engine.away:
+            return self._space or answer
         try:
             free = self._engine.run(
                 "free space",
@@ -133,6 +142,7 @@ class Filesystem:
 
     # -- files -----------------------------------------------------------------------------------
 
+    @as_one_operation
     def open(
         self,
         path: RemotePath,
@@ -148,6 +158,7 @@ class Filesystem:
         """
         return self._files.open(path, write=write, truncate=truncate, pid=pid)
 
+    @as_one_operation
     def create(
         self, path: RemotePath, *, exclusive: bool = False, pid: int | None = None
     ) -> FileContext:
@@ -168,6 +179,7 @@ class Filesystem:
         count = self.read_into(context, offset, memoryview(buffer))
         return bytes(buffer[:count])
 
+    @as_one_operation
     def read_into(self, context: FileContext, offset: int, view: memoryview) -> int:
         """Copy from *offset* into *view*; return the octets copied, short only at the end.
 
@@ -184,6 +196,7 @@ class Filesystem:
         """
         return self._files.write(context, offset, data)
 
+    @as_one_operation
     def truncate(self, target: RemotePath | FileContext, size_bytes: int) -> None:
         """Cut to, or extend with zeros to, *size_bytes*.
 
@@ -199,6 +212,7 @@ class Filesystem:
         finally:
             self._files.close(context)
 
+    @as_one_operation
     def flush(self, context: FileContext) -> None:
         """What was written survives a crash of this program when this returns.
 
@@ -215,30 +229,36 @@ class Filesystem:
         """
         self._files.fsync(context)
 
+    @as_one_operation
     def close(self, context: FileContext) -> None:
         """Give the handle back; what was written goes on its way to the server."""
         self._files.close(context)
 
     # -- names -----------------------------------------------------------------------------------
 
+    @as_one_operation
     def make_directory(self, path: RemotePath) -> None:
         """Make a directory. Raises FsError: EXISTS, PATH_NOT_FOUND, ACCESS_DENIED…."""
         require_name_length(path)
         self._namespace.make_directory(path)
 
+    @as_one_operation
     def remove_directory(self, path: RemotePath) -> None:
         """Remove an empty directory. Raises FsError: NOT_EMPTY, NOT_FOUND…."""
         self._namespace.remove_directory(path)
 
+    @as_one_operation
     def remove_file(self, path: RemotePath) -> None:
         """Delete a file; open handles go on working. Raises FsError: NOT_FOUND…."""
         self._namespace.remove_file(path)
 
+    @as_one_operation
     def rename(self, old: RemotePath, new: RemotePath, *, replace: bool = True) -> None:
         """Give *old* the name *new*. Raises FsError: see `Namespace.rename`."""
         require_name_length(new)
         self._namespace.rename(old, new, replace=replace)
 
+    @as_one_operation
     def set_times(self, path: RemotePath, modified_ns: int, accessed_ns: int | None = None) -> None:
         """Set the time of the last change; FTP has no time of access.
 

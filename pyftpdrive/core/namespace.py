@@ -245,7 +245,8 @@ class Namespace:
         with node.lock:
             node.unlinked = True
             staged = node.staged
-        if staged is not None and not self._files.uploader.cancel(staged, CANCEL_S):
+        patience_s = min(CANCEL_S, self._patience_s)
+        if staged is not None and not self._files.uploader.cancel(staged, patience_s):
             self._put_back(node)
             raise FsError(FsStatus.BUSY, f"{node.path}: its upload can't be stopped now")
 
@@ -303,7 +304,7 @@ class Namespace:
             raise FsError(FsStatus.NOT_A_DIRECTORY, f"{new} is a file")
         for node in self._files.nodes.below(old):
             if node.staged is not None and node.staged.state is not StagedState.OPEN:
-                self._files.settle(node)
+                self._files.settle(node, self._patience_s)
         entry = self._view.entry(old)
         self._rename_remote(old, new, None)
         for node in self._files.nodes.rebase(old, new):
@@ -329,7 +330,7 @@ class Namespace:
                 self._send_under_another_name(node)
                 return
             if node is not None:
-                self._files.settle(node)
+                self._files.settle(node, self._patience_s)
             entry = self._view.entry(old)
             self._rename_remote(old, new, over)
         except FsError:

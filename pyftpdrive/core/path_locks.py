@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import FsError, FsStatus
 from pyftpdrive.base.paths import RemotePath, is_below
@@ -30,7 +31,7 @@ class PathLocks:
         Raises:
             FsError: BUSY, someone else kept one of them for longer than *patience_s*.
         """
-        until = self._clock.monotonic() + patience_s
+        until = patience.silent_since(self._clock.monotonic()) + patience_s
         with self._changed:
             while any(_conflict(path, held) for path in paths for held in self._held):
                 left = until - self._clock.monotonic()

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 PINS_MAX = 100_000
 WALKS_MAX = 8  # directories whose children are being walked through
 AHEAD = 16  # listings that are fetched before a walking program asks for them
-PATIENCE_FACTOR_MAX = 10  # a listing that keeps arriving may take this many deadlines
 
 
 @dataclass(slots=True)
@@ -109,6 +108,10 @@ class View:
             data = self.metadata.listing(directory)
             if data is not None:
                 return data
+        if self._engine.away:
+            data = self.metadata.listing(directory, stale=True)
+            if data is not None:
+                return data  # old, but at once; the engine looks for the server by itself
         try:
             self._fetch(directory)
         except RemoteError as error:
@@ -133,14 +136,13 @@ class View:
     def _fetch(self, directory: RemotePath) -> None:
         with self._lock:
             job = self._flights.get(directory)
-            mine = job is None
-            if job is None:
+            mine = job is None or self._engine.is_hung(job)
+            if job is None or mine:
                 job = self._board_locked(directory)
             self._wanted.add(directory)
         if mine:
             self._engine.submit(job)
-        patience = self._engine.options.deadline_s
-        job.wait(patience, at_most_s=patience * PATIENCE_FACTOR_MAX)
+        self._engine.wait(job, keep=True)  # its result fills the cache also later
 
     def _board_locked(self, directory: RemotePath) -> Job[Listing]:
         """A flight for the listing of *directory*, not yet submitted."""
@@ -254,8 +256,9 @@ class View:
         else:
             self.metadata.abandon_listing(directory, changes)
         with self._lock:
-            self._flights.pop(directory, None)
-            self._wanted.discard(directory)
+            if self._flights.get(directory) is job:  # else a newer one took over
+                del self._flights[directory]
+                self._wanted.discard(directory)
 
     # -- what programs see -----------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DIAL_TIMEOUT_S = 10.0  # a data port that does not answer by then is filtered
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # SO_LINGER
 _CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, 10035)
+_OUT_OF_STEP = (226, 250)  # to EPSV or PASV: the end of another command
 _NO_SUCH_MODE = (500, 501, 502, 503, 504, 522)
 
 
@@ -137,6 +138,9 @@ def _open_passive(session: Session, modes: list[str], ready: Reply | None) -> Da
         reply = ready or session.command(verb)
         ready = None
         ability = verb.lower()
+        if reply.code in _OUT_OF_STEP:
+            session.close()
+            raise RemoteUnavailable(f"{session.server} answers one question late: a new session")
         if not reply.is_positive:
             if reply.code in _NO_SUCH_MODE:
                 failed.append(ability)

@@ -12,8 +12,12 @@ Rules
 - A waiting job grows more urgent with time, so that an upload gets its turn beside a long read.
 - A session that died costs one silent reconnect and one replay. `JobControl.attempt` tells the
   work that an earlier run may have taken effect: look, then decide.
-- While the server does not answer, each connection attempt that fails ends the waiting jobs once
-  the policy's attempts are used up, and new jobs fail fast until an attempt succeeds.
+- While the server refuses connections, each attempt that fails ends the waiting jobs once the
+  policy's attempts are used up: a program hears of it at the next attempt, a moment later.
+- A server that says nothing at all for a program's whole deadline is *away*, long before the
+  network's timeout: who has an older answer gives it at once (`Engine.away`), and a probe asks for
+  a sign of life until there is one, on one session more than allowed if all of them hang.
+- When the machine slept, every session is suspect: those with work are closed, idle ones asked.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock, SystemClock
 from pyftpdrive.base.errors import (
     LoginRefused,
@@ -44,11 +49,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AGING_S = 2.0  # a job that waited this long counts as one priority more urgent
+PATIENCE_FACTOR_MAX = 10  # an answer that keeps arriving may take this many deadlines
 SESSION_IDLE_MAX_S = 50.0  # surplus sessions are given back to the server after this
 LIMIT_RETRY_S = 300.0  # a learned limit is tried again after this
 SUSPECT_IDLE_S = 5.0  # a session that was not used for so long is asked for a sign of life first
 CLOCK_JUMP_S = 5.0  # the wall clock ran ahead of the monotonic one: the machine slept
 PROBE_HOLD_S = 0.2  # between two connection attempts that jobs ask for
+PROBE_PAUSE_S = 1.0  # between two requests for a sign of life
 FATAL_AT_LOGIN = (LoginRefused, TlsError, NotAnFtpServer)
 
 
@@ -73,6 +80,8 @@ class _Link:
     connecting: int = 0
     sessions_limit: int | None = None  # learned; None: no limit met yet
     limit_learned_at: float = 0.0
+    silent_since: float = 0.0  # see Engine.note_silence
+    silence_noted_at: float = float("-inf")
 
 
 class _Worker:
@@ -135,6 +144,9 @@ class Engine:
         self._link = _Link()
         self._stopping = False
         self._last_error: str | None = None
+        self._probing = False
+        self._heard_at = float("-inf")  # when any session last moved an octet; set without lock
+        self._wall_ahead_s = self._wall_ahead()
 
     # -- for the layers above ---------------------------------------------------------------
 
@@ -152,17 +164,15 @@ class Engine:
 
     def submit(self, job: Job[T]) -> Job[T]:
         """Queue *job*; its result comes through `Job.wait` or its callback."""
+        self.notice_sleep()
         with self._changed:
-            if self._stopping:
-                refused: RemoteError | None = RemoteUnavailable("the drive is being unmounted")
-            else:
-                refused = self._refusal_locked(job)
-            if refused is None:
+            stopping = self._stopping
+            if not stopping:
                 self._queue.append(job)  # type: ignore[arg-type]  # a Job of anything
                 self._grow_locked()
                 self._changed.notify_all()
-        if refused is not None:
-            job.fail(refused)
+        if stopping:
+            job.fail(RemoteUnavailable("the drive is being unmounted"))
         return job
 
     def run(
@@ -177,13 +187,20 @@ class Engine:
         """
         return self.wait(self.submit(self.job(label, work, priority=priority)), patience_s)
 
-    def wait(self, job: Job[T], patience_s: float | None = -1.0) -> T:
-        """The result of a submitted job, as `run` waits for it; dropped when not begun in time."""
-        patience = self.options.deadline_s if patience_s == -1.0 else patience_s
+    def wait(self, job: Job[T], patience_s: float | None = -1.0, *, keep: bool = False) -> T:
+        """The result of a submitted job, as `run` waits for it.
+
+        A job that was not begun in time is dropped, unless the result is of use later (*keep*).
+        """
+        bearable_s = self.options.deadline_s if patience_s == -1.0 else patience_s
+        at_most_s = None if bearable_s is None else bearable_s * PATIENCE_FACTOR_MAX
+        since = patience.silent_since(self.clock.monotonic())
         try:
-            return job.wait(patience, at_most_s=None if patience is None else patience * 10)
+            return job.wait(bearable_s, at_most_s=at_most_s)
         except RemoteTimeout:
-            self.withdraw(job)
+            self.note_silence(since)
+            if not keep:
+                self.withdraw(job)
             raise
 
     def job(
@@ -238,23 +255,115 @@ class Engine:
             idle = any(w.job is None and w.client.connected for w in self._workers)
             return not idle and self._link.connecting == 0
 
+    # -- is anybody there? ------------------------------------------------------------------
+
+    @property
+    def away(self) -> bool:
+        """True while the server does not answer, as far as is known. Takes no lock."""
+        return self._link.failures > 0 or self._silent
+
+    @property
+    def _silent(self) -> bool:
+        return self._link.silence_noted_at > self._heard_at
+
+    def _heard(self) -> None:
+        self._heard_at = self.clock.monotonic()
+
+    def is_hung(self, job: Job[T]) -> bool:
+        """True when *job* runs without a sound for a deadline while the server answers others.
+
+        Its session may have died without a word: who needs the result asks again beside it.
+        """
+        if job.state is not JobState.RUNNING or self._silent:
+            return False
+        last = max(job.begun_at, job.last_activity)
+        return self.clock.monotonic() - last >= self.options.deadline_s
+
+    def note_silence(self, since: float) -> None:
+        """Somebody waited in vain from *since* (monotonic) until now: was it all the server?"""
+        now = self.clock.monotonic()
+        heard_at = self._heard_at
+        if now - heard_at < self.options.deadline_s * 0.9:
+            return  # it talks to others
+        with self._changed:
+            if not self._silent:
+                self._link.silent_since = max(since, heard_at)
+                self._last_error = f"no answer within {now - since:.1f} s"
+            self._link.silence_noted_at = now
+            probe = not self._probing and not self._stopping
+            self._probing = True
+        if probe:
+            self._probe(0.0)
+
+    def _look_for_silence(self) -> None:
+        """An upload that nobody waits for may be the only one who could have noticed it."""
+        with self._changed:
+            jobs = [worker.job for worker in self._workers]
+        moved = [max(job.begun_at, job.last_activity) for job in jobs if job is not None]
+        if moved and self.clock.monotonic() - max(moved) >= self.options.deadline_s:
+            self.note_silence(max(moved))
+
+    def _probe(self, delay_s: float) -> None:
+        """Ask for a sign of life, in the background, until there is one."""
+
+        def ended(_job: Job[None]) -> None:
+            with self._changed:
+                again = self._silent and not self._stopping
+                self._probing = again
+            if again:
+                self._probe(PROBE_PAUSE_S)
+
+        job = self.job(
+            "sign of life",
+            lambda client, _control: client.noop(self.options.deadline_s),
+            priority=Priority.PROBE,
+            on_done=ended,
+            attempts_max=0,
+        )
+        job.not_before = self.clock.monotonic() + delay_s
+        self.submit(job)
+
+    def _wall_ahead(self) -> float:
+        """By how much the wall clock is ahead of the monotonic one; sleep changes it."""
+        return self.clock.now_ns() / 1e9 - self.clock.monotonic()
+
+    def notice_sleep(self) -> None:
+        """When the machine slept: end the sessions that are at work, they may never answer again.
+
+        Their jobs run again on new sessions. Idle ones are asked before they are used.
+        """
+        wall_ahead_s = self._wall_ahead()
+        if abs(wall_ahead_s - self._wall_ahead_s) <= CLOCK_JUMP_S:
+            self._wall_ahead_s = wall_ahead_s  # follows a clock that is being adjusted
+            return
+        with self._changed:
+            self._wall_ahead_s = wall_ahead_s
+            busy = [worker for worker in self._workers if worker.job is not None]
+        log.info("the clock jumped: the machine slept; %d session(s) begin anew", len(busy))
+        for worker in busy:
+            worker.client.close_abruptly()
+
     def status(self) -> dict[str, object]:
         """For people: sessions, queue, reachability."""
+        self._look_for_silence()
         with self._changed:
             return {
                 "open": sum(worker.client.connected for worker in self._workers),
                 "limit": self._limit_locked(),
                 "queued": len(self._queue),
-                "reachable": self._link.failures == 0,
+                "reachable": not self.away,
                 "unreachable_s": self._unreachable_locked(),
                 "last_error": self._last_error,
             }
 
     def _unreachable_locked(self) -> float | None:
         """For how long nobody has answered; None: the server answers."""
-        if self._link.failures == 0:
-            return None
-        return round(self.clock.monotonic() - self._link.lost_at, 1)
+        since = []
+        if self._link.failures:
+            since.append(self._link.lost_at)
+        if self._silent:
+            since.append(self._link.silent_since)
+        return round(self.clock.monotonic() - min(since), 1) if since else None
 
     def stop(self) -> None:
         """End all sessions; queued jobs fail. Returns when every thread has ended."""
@@ -290,31 +399,21 @@ class Engine:
     def _rank(self, job: Job[object], now: float) -> float:
         return max(0.0, job.priority - (now - job.submitted_at) // AGING_S)
 
-    def _refusal_locked(self, job: Job[T]) -> RemoteError | None:
-        """The error for a job that need not even wait: the server is known to be away."""
-        link = self._link
-        if link.failures <= self.options.retry.attempts or job.priority >= Priority.UPLOAD:
-            return None
-        now = self.clock.monotonic()
-        if link.connecting and now - link.attempted_at > self.options.deadline_s / 3:
-            return link.error
-        if not link.connecting and now - link.attempted_at < PROBE_HOLD_S:
-            return link.error
-        return None
-
     def _grow_locked(self) -> None:
         """Start one more worker when a job waits that no present one will take."""
         if self._stopping:
             return
         idle = sum(worker.job is None for worker in self._workers)
-        wanted = min(len(self._queue), self._limit_locked() - len(self._workers))
+        # When all sessions hang, one more than allowed: they may be dead without a word.
+        limit = self._limit_locked() + (1 if self._silent else 0)
+        wanted = min(len(self._queue), limit - len(self._workers))
         if wanted > 0 and idle == 0:
             worker = _Worker(self._client_factory())
             self._launch_locked(worker)
 
     def _launch_locked(self, worker: _Worker) -> None:
         worker.idle_since = self.clock.monotonic()
-        worker.wall_ahead_s = self.clock.now_ns() / 1e9 - worker.idle_since
+        worker.wall_ahead_s = self._wall_ahead()
         name = f"ftp-session-{len(self._workers) + 1}"
         worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
         self._workers.append(worker)
@@ -398,8 +497,10 @@ class Engine:
             others = [w for w in self._workers if w is not worker and w.client.connected]
             if error is None:
                 link.failures, link.error = 0, None
+                self._heard()
             elif others and isinstance(error, (TooManySessions, LoginRefused)):
                 # The login worked before: the server only refuses one more session.
+                self._heard()
                 link.sessions_limit = max(1, len(others))
                 link.limit_learned_at = self.clock.monotonic()
                 self.profile.sessions_limit = link.sessions_limit
@@ -437,6 +538,7 @@ class Engine:
                 if job is not None:
                     self._queue.remove(job)
                     worker.job = job
+                    job.begun_at = now
                     job.state = JobState.RUNNING
                     self._grow_locked()
                     return job
@@ -487,6 +589,10 @@ class Engine:
         ):
             try:
                 worker.client.noop()
+                self._heard()
+            except RemoteTimeout as error:
+                log.info("an idle session ended: %s", error)
+                self.note_silence(now)
             except RemoteError as error:
                 log.info("an idle session ended: %s", error)
 
@@ -500,9 +606,11 @@ class Engine:
                 raise JobCancelled(job.label)
             if not self._is_alive(worker):
                 raise JobYielded(job.label)  # goes on when there is a new session
-            client.watch(
-                lambda: setattr(job, "last_activity", self.clock.monotonic()), job.trace.note
-            )
+
+            def moved() -> None:
+                job.last_activity = self._heard_at = self.clock.monotonic()
+
+            client.watch(moved, job.trace.note)
             job.trace.note(f"runs on {threading.current_thread().name}, attempt {job.attempt + 1}")
             result = job.work(client, _Control(self, job))
         except (RemoteError, JobCancelled, JobYielded) as caught:
@@ -543,7 +651,7 @@ class Engine:
         costs a round trip after a pause; not asking would cost a program its whole deadline.
         """
         now = self.clock.monotonic()
-        wall_ahead_s = self.clock.now_ns() / 1e9 - now
+        wall_ahead_s = self._wall_ahead()
         slept = abs(wall_ahead_s - worker.wall_ahead_s) > CLOCK_JUMP_S
         worker.wall_ahead_s = wall_ahead_s
         if not slept and now - worker.client.last_used < SUSPECT_IDLE_S:
@@ -554,6 +662,7 @@ class Engine:
             log.info("a session died while nobody used it: %s", error)
             worker.client.close_abruptly()
             return False
+        self._heard()
         return True
 
     def _requeue(self, worker: _Worker, job: Job[object], error: BaseException | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum, IntEnum, unique
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from pyftpdrive.base import patience
 from pyftpdrive.base.errors import PyftpdriveError, RemoteTimeout, RemoteUnavailable
 from pyftpdrive.ftp.trace import JobTrace, waiting_for
 
@@ -93,10 +94,11 @@ class Job(Generic[T]):
         self.attempts_max = attempts_max  # None: the engine's policy
         self.submitted_at = clock.monotonic()
         self.not_before = 0.0
+        self.begun_at = self.submitted_at  # when its last run began
         self.attempt = 0
         self.state = JobState.QUEUED
         self.error: BaseException | None = None
-        self.last_activity = self.submitted_at
+        self.last_activity = float("-inf")  # when its session last moved an octet
         self._result: T | None = None
         self._cancelled = False
         self._clock = clock
@@ -142,8 +144,9 @@ class Job(Generic[T]):
         """Block until the job ended and return its result.
 
         Gives up after *patience_s* without any octet from the server (a slow listing that is
-        arriving is not a dead one), and after *at_most_s* in any case; None waits for ever. The
-        job itself goes on: its result may fill a cache.
+        arriving is not a dead one), and after *at_most_s* in any case; None waits for ever. Both
+        count what the operation of this thread has waited before (`base.patience`). The job
+        itself goes on: its result may fill a cache.
 
         Raises:
             RemoteTimeout: the patience ended.
@@ -152,17 +155,20 @@ class Job(Generic[T]):
         """
         waiting_for(self.trace)
         started = self._clock.monotonic()
+        silent_since, began = patience.silent_since(started), patience.began_at(started)
         with self._finished:
             while not self.ended:
                 now = self._clock.monotonic()
                 left: float | None = None
                 if patience_s is not None:
-                    left = max(started, self.last_activity) + patience_s - now
+                    left = max(silent_since, self.last_activity) + patience_s - now
                 if at_most_s is not None:
-                    left = min(left if left is not None else at_most_s, started + at_most_s - now)
+                    left = min(left if left is not None else at_most_s, began + at_most_s - now)
                 if left is not None and left <= 0:
-                    raise RemoteTimeout(f"{self.label}: no answer within {now - started:.1f} s")
+                    raise RemoteTimeout(f"{self.label}: no answer within {now - began:.1f} s")
                 self._clock.wait(self._finished, left)
+        if not isinstance(self.error, RemoteUnavailable | JobCancelled):
+            patience.answered(self._clock.monotonic())
         if isinstance(self.error, JobCancelled):
             raise RemoteUnavailable(f"{self.label}: cancelled") from self.error
         if self.error is not None:

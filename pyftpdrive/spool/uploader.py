@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     NoSpace,
@@ -67,7 +68,7 @@ class Upload:
         self.not_there = 0  # attempts in a row after which nothing was under the name
         self.cancelled = False
         self.held = False  # refused for good
-        self.progress_at = 0.0
+        self.progress_at = float("-inf")
 
 
 class Uploader:
@@ -136,7 +137,7 @@ class Uploader:
                     upload.error = None
                     return  # an older version is being sent: _leave finds the newer one
                 upload = Upload(staged)
-                now = upload.progress_at = self._clock.monotonic()
+                now = self._clock.monotonic()
                 self._uploads[staged.id] = upload
                 if not self._settling:
                     self._settling_since = now
@@ -190,7 +191,7 @@ class Uploader:
             job = upload.job
         if job is not None:
             self._engine.cancel(job)
-        until = self._clock.monotonic() + patience_s
+        until = patience.silent_since(self._clock.monotonic()) + patience_s
         with self._changed:
             while staged.id in self._uploads:
                 if upload.job is None or upload.job.ended:
@@ -273,7 +274,7 @@ class Uploader:
         self._send_now()
         with self._changed:
             upload = self._uploads.get(staged.id)
-            since = self._clock.monotonic()
+            since = patience.silent_since(self._clock.monotonic())
             while staged.sent_version < version and staged.state is not StagedState.DONE:
                 if upload is None:
                     raise RemoteUnavailable(f"{staged.path}: the upload was cancelled")

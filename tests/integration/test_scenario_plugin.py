@@ -143,3 +143,25 @@ def test_a_host_that_is_missing_is_skipped_but_fails_in_ci(
 
     found.assert_outcomes(deselected=1, **{outcome: 1})
     found.stdout.fnmatch_lines(["*no /dev/fuse here*"])
+
+
+def test_the_slowest_callbacks_are_shown_also_from_workers_of_xdist(
+    pytester: pytest.Pytester, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+    found = pytester.runpytest_subprocess(
+        "-p", "tests.scenario_runner.plugin", "-p", "no:randomly", "-n", "2",
+        "-k", "direct", "--scenario-report", "out",
+    )  # fmt: skip
+
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(
+        [
+            "*never frozen: how long programs waited*",
+            "* callbacks measured, none later than its deadline + 2 s; *",
+            "* of 3 s  *one?direct-simulator?*",
+        ]
+    )
+    page = (pytester.path / "out" / "scenarios.html").read_text(encoding="utf-8")
+    assert "callbacks measured" in page

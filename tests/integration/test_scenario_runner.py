@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import guards
+from tests.scenario_runner.callbacks import Callback, from_log, measure, too_late
 from tests.scenario_runner.execution import run
 from tests.scenario_runner.grammar import Scenario, load
 from tests.scenario_runner.hosts import MountRefused, Unmounted
@@ -35,6 +36,7 @@ class MemoryHost:
         self.pending: list[str] = []
         self.held: list[str] = []
         self.logged: list[str] = []
+        self.measured: list[Callback] = []
 
     def mount(self) -> None: ...
     def kill(self) -> None: ...
@@ -124,6 +126,9 @@ class MemoryHost:
 
     def log(self) -> str:
         return "\n".join(self.logged)
+
+    def callbacks(self) -> list[Callback]:
+        return self.measured
 
 
 class Runner:
@@ -449,6 +454,48 @@ def test_a_failure_in_the_drive_itself_is_not_hidden(runner: Runner) -> None:
 
     with pytest.raises(RuntimeError, match="a bug"):
         runner(READ, Broken)
+
+
+def test_a_callback_later_than_its_deadline_and_the_slack_fails(runner: Runner) -> None:
+    class Late(MemoryHost):
+        def mount(self) -> None:
+            self.measured += [
+                Callback("stat", "/a", 3.0, failed=False),
+                Callback("rename", "/b", 5.1, failed=True),
+            ]
+
+    said = runner.fails(READ, Late)
+
+    assert said == "one.toml:1: rename /b took 5.10 s, its deadline is 3 s"
+
+
+@pytest.mark.parametrize(
+    ("callback", "bound"),
+    [
+        (Callback("fsync", "/a", 60.0, failed=False), False),
+        (Callback("read", "/a", 60.0, failed=False), False),
+        (Callback("read", "/a", 60.0, failed=True), True),
+        (Callback("list_directory", "/a", 60.0, failed=False), True),
+    ],
+)
+def test_what_waits_for_data_by_contract_has_no_deadline(callback: Callback, bound: bool) -> None:
+    assert bool(too_late(measure([callback], 3.0))) is bound
+
+
+def test_callbacks_are_read_from_the_log_of_a_mount(tmp_path: Path) -> None:
+    start = "2026-11-21 14:55:10,123 DEBUG   Thread-3 (run) pyftpdrive.hosts.fuse: "
+    lines = [
+        "getattr /a: b/c d: 0, 0.3 ms, ok",
+        "read /x.txt: -110, 503.2 ms, /x.txt: no data within 0.5 s",
+        "destroyed",
+    ]
+    (tmp_path / "x.log.1").write_text(start + lines[0] + "\nsomething else\n")
+    (tmp_path / "x.log").write_text("".join(f"{start}{line}\n" for line in lines[1:]))
+
+    assert sorted(from_log(tmp_path, "x.log"), key=lambda found: found.seconds) == [
+        Callback("getattr", "/a: b/c d", 0.0003, failed=False),
+        Callback("read", "/x.txt", 0.5032, failed=True),
+    ]
 
 
 @pytest.mark.logs("declared")

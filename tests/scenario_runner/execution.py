@@ -3,7 +3,7 @@
 Invariants: every byte that the drive acknowledged is on the server, pending or HELD, and what was
 deleted stays deleted; nothing of ours is left on the server; sessions stay within the limit; no
 thread, descriptor, process or mount is left; nothing unexpected is logged; no call that must be
-prompt is slower than its deadline (see `steps`).
+prompt is slower than its deadline (see `steps`), and no callback of the drive is (`callbacks`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from pyftpdrive.spool.names import TEMPORARY_PREFIX
 from simulators.lossy_disk import LossyDisk
 from tests.helpers import guards
+from tests.scenario_runner.callbacks import Measured, measure, too_late
 from tests.scenario_runner.content import describe
 from tests.scenario_runner.grammar import Scenario, Step, all_steps
 from tests.scenario_runner.hosts import UPLOAD_NAME, DirectHost, FuseHost, Host, HostFailure
@@ -37,15 +38,18 @@ def run(
     work: Path,
     *,
     make: HostMaker | None = None,
+    note: Callable[[Measured], None] = lambda _measured: None,
 ) -> None:
     """Run *scenario*; *make* stands in for the host of that name (tests of the runner).
+
+    *note* is told what the drive's callbacks took, also when the scenario fails.
 
     Raises:
         ScenarioFailed: with file, line and what was seen.
     """
     before = guards.take(work)
     try:
-        _run(scenario, make or HOSTS[host_name], server_name, work)
+        _run(scenario, make or HOSTS[host_name], server_name, work, note)
     except BaseException:
         _free(guards.leaks(before, work))
         raise
@@ -62,7 +66,13 @@ def _free(left: list[str]) -> None:
             guards.free_mount(line.removeprefix("mount "))
 
 
-def _run(scenario: Scenario, make: HostMaker, server_name: str, work: Path) -> None:
+def _run(
+    scenario: Scenario,
+    make: HostMaker,
+    server_name: str,
+    work: Path,
+    note: Callable[[Measured], None],
+) -> None:
     server: Server
     server = (
         SimulatedServer(scenario) if server_name == SIMULATOR else DiskServer(server_name, scenario)
@@ -89,6 +99,11 @@ def _run(scenario: Scenario, make: HostMaker, server_name: str, work: Path) -> N
             host.abandon()
             if disk is not None:
                 disk.close()
+            measured = measure(host.callbacks(), steps.deadline_s)
+            note(measured)
+        late = too_late(measured)
+        if late:
+            raise steps.failed(1, late)
         for line in host.log().splitlines():
             if not any(text in line for text in scenario.logs):
                 raise steps.failed(scenario.places.line("logs"), f"unexpected in the log: {line}")

@@ -25,11 +25,13 @@ from pyftpdrive.core.nodes import FileContext
 from pyftpdrive.drive import Drive
 from pyftpdrive.hosts.fuse_errno import to_errno
 from tests.helpers import guards
+from tests.scenario_runner.callbacks import Callback, from_log
 from tests.scenario_runner.grammar import Scenario
 from tests.scenario_runner.servers import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 UPLOAD_NAME = "upload"
+LOG_NAME = "pyftpdrive.log"
 MOUNT_S = 20.0
 UNMOUNT_S = 60.0
 UPLOADS_LEFT = 7  # the documented exit code
@@ -84,6 +86,7 @@ class Host(Protocol):
     def at(self, path: str) -> str: ...
     def log(self) -> str: ...
     def told(self) -> str: ...
+    def callbacks(self) -> list[Callback]: ...
 
 
 def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) -> dict[str, str]:
@@ -97,7 +100,7 @@ def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) 
         "upload.directory": work / UPLOAD_NAME,
         "upload.drain_timeout_seconds": 30,
         "connection.retry_delay_seconds": 0.1,
-        "logging.file": work / "pyftpdrive.log",
+        "logging.file": work / LOG_NAME,
         "logging.level": "DEBUG",
         **scenario.config,
     }
@@ -135,6 +138,7 @@ class DirectHost:
         self._drive: Drive | None = None
         self._handles: dict[str, FileContext] = {}
         self._records: list[logging.LogRecord] = []
+        self._callbacks: list[Callback] = []
         self._handler = _Keeper(self._records)
         self._logger = logging.getLogger("pyftpdrive")
         self._spool_logger = logging.getLogger("pyftpdrive.spool")
@@ -185,7 +189,12 @@ class DirectHost:
             raise OSError(to_errno(error.status), str(error)) from error
         finally:
             path = str(getattr(arguments[0], "path", arguments[0])) if arguments else ""
+            took_s = recorder.clock.monotonic() - began
+            self._callbacks.append(Callback(action.__name__, path, took_s, failure is not None))
             recorder.ended(action.__name__, path, began, failure)
+
+    def callbacks(self) -> list[Callback]:
+        return self._callbacks
 
     def why(self) -> str:
         return json.dumps(self.drive.engine.recorder.report(), indent=1, ensure_ascii=False)
@@ -565,5 +574,8 @@ class FuseHost:
         )
 
     def told(self) -> str:
-        file = self._work / "pyftpdrive.log"
+        file = self._work / LOG_NAME
         return file.read_text(errors="replace") if file.exists() else ""
+
+    def callbacks(self) -> list[Callback]:
+        return from_log(self._work, LOG_NAME)

@@ -118,8 +118,12 @@ class Matrix:
                 f"<td>{result.seconds:.1f} s</td></tr>"
             )
 
-    def page(self, checklist: Checklist) -> str:
-        """The matrix and every scenario, as one HTML page that needs nothing else."""
+    def page(self, checklist: Checklist, slowest: Iterable[str] = ()) -> str:
+        """The matrix and every scenario, as one HTML page that needs nothing else.
+
+        *slowest*: lines about the callbacks that programs waited longest for.
+        """
+        waited = escape("\n".join(slowest) or "nothing was measured")
         rows = []
         for section, items in checklist.items():
             rows.append(f"<tr><th colspan={len(COLUMNS) + 1}>{escape(section)}</th></tr>")
@@ -136,15 +140,18 @@ class Matrix:
         return (
             f"<!doctype html><meta charset=utf-8><title>Scenarios</title><style>{_STYLE}</style>"
             f"<h1>Scenarios</h1><p>{summary}</p><h2>Item × host</h2>"
-            f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table><h2>Every scenario</h2><table>"
+            f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+            f"<h2>How long programs waited</h2><pre>{waited}</pre><h2>Every scenario</h2><table>"
             "<tr><th>scenario</th><th>why</th><th>host</th><th>server</th><th></th><th>time</th>"
             f"</tr>{''.join(self._scenarios())}</table>"
         )
 
 
-def write_page(matrix: Matrix, checklist: Checklist, directory: Path) -> Path:
+def write_page(
+    matrix: Matrix, checklist: Checklist, directory: Path, slowest: Iterable[str] = ()
+) -> Path:
     """Write the page into *directory*; return where."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "scenarios.html"
-    target.write_text(matrix.page(checklist), encoding="utf-8")
+    target.write_text(matrix.page(checklist, slowest), encoding="utf-8")
     return target

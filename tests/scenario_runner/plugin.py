@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from tests.helpers import capabilities, real_servers
+from tests.scenario_runner.callbacks import Measured, Slowest
 from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
 from tests.scenario_runner.grammar import Scenario, ScenarioError, all_steps, load
 from tests.scenario_runner.matrix import Checklist, Matrix, Result, Subject, write_page
 
 PROPERTY = "scenario"
+CALLBACKS = "callbacks"  # both travel with the report, so from xdist's workers, too
 FUSE_NEEDS = ("fuse", "libfuse3", "fusermount3")
 CHECKLIST = Path(__file__).resolve().parents[2] / "scenarios" / "checklist.toml"
 
@@ -99,7 +101,10 @@ class ScenarioItem(pytest.Item):
             pytest.skip(reason)
         factory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # as tmp_path does
         work = factory.mktemp(f"{self.scenario.id}-{self.host}"[:60], numbered=True)
-        run(self.scenario, self.host, self.server, work)
+        run(self.scenario, self.host, self.server, work, note=self._measured)
+
+    def _measured(self, measured: Measured) -> None:
+        self.user_properties.append((CALLBACKS, measured.dumps()))
 
     def _obstacle(self) -> str | None:
         if self.host == "fuse":
@@ -132,11 +137,14 @@ class _Reporter:
 
     def __init__(self) -> None:
         self._matrix = Matrix()
+        self._slowest = Slowest()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
         for name, value in report.user_properties:
+            if name == CALLBACKS and report.when == "call":
+                self._slowest.note(Measured.loads(str(value)), report.nodeid.rpartition("::")[2])
             if name == PROPERTY:
                 self._matrix.note(
                     Result(
@@ -154,9 +162,14 @@ class _Reporter:
         terminalreporter.section("scenarios: item × host")
         for line in self._matrix.lines(checklist()):
             terminalreporter.write_line(line)
+        slowest = self._slowest.lines()
+        if slowest:
+            terminalreporter.section("never frozen: how long programs waited")
+        for line in slowest:
+            terminalreporter.write_line(line)
         directory = config.getoption("--scenario-report")
         if directory:
-            page = write_page(self._matrix, checklist(), Path(directory))
+            page = write_page(self._matrix, checklist(), Path(directory), slowest)
             terminalreporter.write_line(f"written to {page}")
 
 

@@ -164,7 +164,7 @@ class Schedule:
                     deadline_s=DEADLINE_S, retry=RetryPolicy(attempts=2, delay_s=0.02)
                 ),
                 metadata=MetadataOptions(),
-                fetch=FetchOptions(first_byte_s=DEADLINE_S),
+                fetch=FetchOptions(deadline_s=DEADLINE_S),
                 cache_directory=self.work / "cache",
                 cache_max_bytes=1 << 30,
                 spool_directory=self.work / "spool",
