@@ -6,7 +6,7 @@ import json
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from pyftpdrive import config as configuration
 from pyftpdrive.base.text import shown
 from pyftpdrive.commands.common import Exit, fail, print_left, printable
 from pyftpdrive.control import channel
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 LAST_WORDS_S = 10.0  # between a mount's report and the end of its announcement
 
@@ -41,11 +44,13 @@ def status(as_json: bool) -> None:  # noqa: FBT001
         click.echo("no drive is mounted")
     else:
         for answer in answers:
-            _print_status(answer)
+            from rich.console import Console  # slow to import
+
+            Console().print(status_table(answer))
 
 
-def _print_status(answer: dict[str, Any]) -> None:
-    from rich.console import Console  # slow to import
+def status_table(answer: dict[str, Any]) -> Table:
+    """What `status` shows of one drive."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -71,7 +76,7 @@ def _print_status(answer: dict[str, Any]) -> None:
         if answer.get("unparsed"):
             table.add_row("listings", f"{answer['unparsed']} line(s) not understood")
         table.add_row("last error", escape(shown(answer["last_error"] or "none")))
-    Console().print(table)
+    return table
 
 
 @click.command()

@@ -43,6 +43,10 @@ transfer: exactly that many octets of the data have passed. A transfer that is s
 | early_reply | the 226 comes before the data | | reads data to its end and the reply, in either order |
 | listing | raw `lines` are added to LIST, NLST, MLSD and MLST (`replace`: instead of it) | lines, replace | parses or reports, never drops, never trusts |
 
+`FtpSimulator` itself can be frozen, stopped, restarted, made deaf (`deafen`: all connections there
+are swallow what comes and never answer, without RST, as after sleep or a change of networks) and
+told to reset every connection.
+
 Same seed, same commands in the same order: same faults.
 """  # noqa: E501 (a table)
 

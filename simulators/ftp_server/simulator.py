@@ -211,6 +211,7 @@ class FtpSimulator:
         self.port = port
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._frozen = False
+        self._deaf: list[socket.socket] = []
         self._stopping = False
         self._server: FTPServer | None = None
         self._loop = IOLoop()
@@ -283,6 +284,13 @@ class FtpSimulator:
     def disconnect_all(self) -> None:
         """Reset every connection; the port stays open."""
         self._call(self._reset_sessions)
+
+    def deafen(self) -> None:
+        """Forget every connection without a word: it swallows what comes and never answers.
+
+        What sleep and a change of networks leave behind: no FIN, no RST. New ones work.
+        """
+        self._call(self._deafen_sessions)
 
     # --- what goes wrong and what happened
 
@@ -437,6 +445,8 @@ class FtpSimulator:
             wait = self._loop.sched.poll()
         for session in list(self.core.sessions.values()):
             session.reset()
+        for end in self._deaf:
+            end.close()
         self._doorbell.close()
         self._loop.close()
 
@@ -496,6 +506,13 @@ class FtpSimulator:
     def _reset_sessions(self) -> None:
         for session in list(self.core.sessions.values()):
             session.reset()
+
+    def _deafen_sessions(self) -> None:
+        for session in list(self.core.sessions.values()):
+            for end in (session, session.data_channel):
+                if end is not None and end.socket is not None:
+                    self._deaf.append(end.socket.dup())  # keeps it open when ours is closed
+            session.close()
 
     def _restart_soon(self, seconds: float) -> None:
         self._post(lambda: self._restart_here(seconds, lambda: None))

@@ -12,14 +12,19 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from rich.console import Console
+
 from pyftpdrive import config as configuration
 from pyftpdrive.app import drive_options
+from pyftpdrive.base.clock import SystemClock
 from pyftpdrive.base.errors import FsError, RemoteError
 from pyftpdrive.base.model import Kind
 from pyftpdrive.base.paths import remote_path
+from pyftpdrive.commands.drives import status_table
 from pyftpdrive.control import channel
 from pyftpdrive.core.nodes import FileContext
 from pyftpdrive.drive import Drive
@@ -31,6 +36,7 @@ from tests.scenario_runner.servers import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 UPLOAD_NAME = "upload"
+WIDE = 200
 LOG_NAME = "pyftpdrive.log"
 MOUNT_S = 20.0
 UNMOUNT_S = 60.0
@@ -80,6 +86,9 @@ class Host(Protocol):
     def close(self, name: str) -> None: ...
     def space(self) -> tuple[int, int]: ...
     def uploads(self) -> dict[str, Any]: ...
+    def status(self) -> dict[str, Any]: ...
+    def told_status(self) -> str: ...
+    def sleep(self, seconds: float) -> None: ...
     def held(self, action: str, path: str, *, overwrite: bool) -> bytes: ...
     def why(self) -> str: ...
     def recover(self) -> list[str]: ...
@@ -127,6 +136,16 @@ class _Keeper(logging.Handler):
         self._records.append(record)
 
 
+class _SleepyClock(SystemClock):
+    """A machine that slept: its wall clock is ahead by so much, its monotonic one stood still."""
+
+    def __init__(self) -> None:
+        self.asleep_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.asleep_ns
+
+
 class DirectHost:
     """Steps call the core in this process."""
 
@@ -139,6 +158,7 @@ class DirectHost:
         self._handles: dict[str, FileContext] = {}
         self._records: list[logging.LogRecord] = []
         self._callbacks: list[Callback] = []
+        self._clock = _SleepyClock()
         self._handler = _Keeper(self._records)
         self._logger = logging.getLogger("pyftpdrive")
         self._spool_logger = logging.getLogger("pyftpdrive.spool")
@@ -152,7 +172,9 @@ class DirectHost:
     def mount(self) -> None:
         self._logger.addHandler(self._handler)
         self._spool_logger.setLevel(logging.DEBUG)  # see told
-        drive = Drive(drive_options(configuration.load(None, self._environment, {})))
+        drive = Drive(
+            drive_options(configuration.load(None, self._environment, {})), clock=self._clock
+        )
         try:
             drive.start()
         except RemoteError as error:
@@ -279,6 +301,18 @@ class DirectHost:
     def uploads(self) -> dict[str, Any]:
         return dict(self.drive.filesystem.uploads())
 
+    def status(self) -> dict[str, Any]:
+        return dict(self.drive.status())
+
+    def told_status(self) -> str:
+        table = status_table({**self.drive.status(), "server": "x", "drive": "y", "since": "now"})
+        console = Console(width=WIDE, file=StringIO())
+        console.print(table)
+        return str(console.file.getvalue())  # type: ignore[attr-defined]  # a StringIO
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.asleep_ns += int(seconds * 1e9)
+
     def held(self, action: str, path: str, *, overwrite: bool) -> bytes:
         held, to = self.drive.held, self._work / f"exported-{len(list(self._work.iterdir()))}"
         staged = self._do(held.find, path)
@@ -340,6 +374,7 @@ class FuseHost:
             "PYFTPDRIVE_RUNTIME_DIR": str(self._runtime),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "HOME": str(work),
+            "COLUMNS": str(WIDE),
             "PYTHONPATH": str(PROJECT),
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -562,11 +597,30 @@ class FuseHost:
         return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     def uploads(self) -> dict[str, Any]:
+        uploads: dict[str, Any] = self.status()["uploads"]
+        return uploads
+
+    def status(self) -> dict[str, Any]:
         mounts = channel.mounts(self._runtime)
         if not mounts:
             raise HostFailure(f"the drive is not mounted: {self.output()}")
-        answer: dict[str, Any] = channel.request(mounts[0], {"do": "status"})["uploads"]
-        return answer
+        return channel.request(mounts[0], {"do": "status"})
+
+    def told_status(self) -> str:
+        plain, as_json = self._command("status"), self._command("status", "--json")
+        if plain.returncode or as_json.returncode:
+            raise HostFailure(f"status failed: {plain.stderr} {as_json.stderr}")
+        sessions = json.loads(as_json.stdout)["mounts"][0]["sessions"]
+        if sessions["reachable"] is ("NOT reachable" in plain.stdout):
+            raise HostFailure(f"status and status --json differ: {plain.stdout} {sessions}")
+        return plain.stdout
+
+    def sleep(self, seconds: float) -> None:
+        if self._process is None:
+            raise HostFailure("the drive is not mounted")
+        self._process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(seconds)
+        self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
         return "\n".join(

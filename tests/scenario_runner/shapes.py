@@ -16,7 +16,7 @@ Check = Callable[[object], str | None]
 """What is wrong with a value; None: nothing."""
 
 ERRORS = {status.name.lower(): status for status in FsStatus}
-PATIENCE_MAX_S = 120
+PATIENCE_MAX_S = 86400  # a machine may sleep for a day
 
 
 def text(value: object) -> str | None:
@@ -227,13 +227,29 @@ STEPS: dict[str, Shape] = {
     "close": Shape(_HANDLE, {}),
     "space": Shape({}, {}),
     "wait": Shape(
-        {"until": one_of("spool_empty", "pending", "held", "frozen"), "within_s": seconds}, {}
+        {
+            "until": one_of(
+                "spool_empty", "pending", "held", "frozen", "reachable", "unreachable"
+            ),
+            "within_s": seconds,
+        },
+        {},
     ),
+    "status": Shape(
+        {},
+        {
+            "reachable": truth,
+            "unreachable_min_s": seconds,
+            "limit": number,
+            "says": text,
+        },
+    ),
+    "sleep": Shape({"seconds": seconds}, {}),
     "server": Shape(
         {
             "do": one_of(
                 "put", "remove", "mkdir", "restart", "stop", "start", "freeze", "thaw",
-                "disconnect_all", "fault", "clear_faults",
+                "disconnect_all", "deafen", "fault", "clear_faults",
             )
         },
         {"path": path, "content": bytes_as_text, "fault": fault, "seconds": seconds},

@@ -230,6 +230,9 @@ class Steps:
             uploads: dict[str, Any] = {}
             if a["until"] == "frozen":  # the drive itself may hang now: it isn't asked
                 done = self.server.frozen
+            elif a["until"] in ("reachable", "unreachable"):
+                uploads = self.host.status()["sessions"]
+                done = uploads["reachable"] is (a["until"] == "reachable")
             else:
                 uploads = self.host.uploads()
                 unsent = uploads["pending"] or uploads["held"]
@@ -241,6 +244,27 @@ class Steps:
                     step.line, f"wait: not {a['until']} within {a['within_s']} s: {uploads}"
                 )
             threading.Event().wait(POLL_S)
+
+    def do_status(self, step: Step, a: dict[str, Any]) -> None:
+        sessions = self.host.status()["sessions"]
+        away_s = sessions["unreachable_s"]
+        if "reachable" in a:
+            self.expect(step, "reachable", sessions["reachable"], a["reachable"])
+            self.expect(step, "whether it says for how long not", away_s is None, a["reachable"])
+        if "unreachable_min_s" in a and (away_s is None or away_s < a["unreachable_min_s"]):
+            raise self.failed(
+                step.line, f"status: unreachable_s is {away_s}, at least {a['unreachable_min_s']}"
+            )
+        if "limit" in a:
+            self.expect(step, "the limit of sessions", sessions["limit"], a["limit"])
+        if "says" in a:
+            told = " ".join(self.host.told_status().split())
+            if a["says"] not in told:
+                raise self.failed(step.line, f"status does not say {a['says']!r}; it says: {told}")
+
+    def do_sleep(self, step: Step, a: dict[str, Any]) -> None:
+        self.server.act("deafen", {})
+        self.host.sleep(a["seconds"])
 
     def do_server(self, step: Step, a: dict[str, Any]) -> None:
         if a["do"] == "put":
