@@ -55,6 +55,7 @@ LIMIT_RETRY_S = 300.0  # a learned limit is tried again after this
 SUSPECT_IDLE_S = 5.0  # a session that was not used for so long is asked for a sign of life first
 CLOCK_JUMP_S = 5.0  # the wall clock ran ahead of the monotonic one: the machine slept
 PROBE_HOLD_S = 0.2  # between two connection attempts that jobs ask for
+ALMOST = 0.9  # of a deadline: a job begins a moment after somebody began to wait for it
 PROBE_PAUSE_S = 1.0  # between two requests for a sign of life
 FATAL_AT_LOGIN = (LoginRefused, TlsError, NotAnFtpServer)
 
@@ -270,20 +271,20 @@ class Engine:
         self._heard_at = self.clock.monotonic()
 
     def is_hung(self, job: Job[T]) -> bool:
-        """True when *job* runs without a sound for a deadline while the server answers others.
+        """True when *job* runs without a sound for as long as a program waits.
 
         Its session may have died without a word: who needs the result asks again beside it.
         """
-        if job.state is not JobState.RUNNING or self._silent:
+        if job.state is not JobState.RUNNING:
             return False
         last = max(job.begun_at, job.last_activity)
-        return self.clock.monotonic() - last >= self.options.deadline_s
+        return self.clock.monotonic() - last >= self.options.deadline_s * ALMOST
 
     def note_silence(self, since: float) -> None:
         """Somebody waited in vain from *since* (monotonic) until now: was it all the server?"""
         now = self.clock.monotonic()
         heard_at = self._heard_at
-        if now - heard_at < self.options.deadline_s * 0.9:
+        if now - heard_at < self.options.deadline_s * ALMOST:
             return  # it talks to others
         with self._changed:
             if not self._silent:
