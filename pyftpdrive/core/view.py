@@ -21,7 +21,7 @@ from pyftpdrive.core.error_map import fs_error
 from pyftpdrive.core.nodes import FileStat, inode_of
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
+from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, JobState, Priority
 from pyftpdrive.ftp.listing import Listing
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class View:
         self._lock = threading.Lock()
         self._flights: dict[RemotePath, Job[Listing]] = {}
         self._wanted: set[RemotePath] = set()  # flights that somebody waits for
+        self._ahead: dict[RemotePath, Job[None]] = {}  # flights of a look ahead, and its job
         self._walks: OrderedDict[RemotePath, _Walk] = OrderedDict()
         self._pins: OrderedDict[RemotePath, tuple[int, int | None, int]] = OrderedDict()
         self._mounted_ns = clock.now_ns()
@@ -139,6 +140,11 @@ class View:
             mine = job is None or self._engine.is_hung(job)
             if job is None or mine:
                 job = self._board_locked(directory)
+            batch = self._ahead.get(directory)
+            if batch is not None and batch.state is JobState.QUEUED:
+                # It waits with a low priority: whoever is in front of a screen goes by himself.
+                del self._ahead[directory]
+                mine = True
             self._wanted.add(directory)
         if mine:
             self._engine.submit(job)
@@ -193,7 +199,6 @@ class View:
                 for path in batch
                 if path not in self._flights and self.metadata.listing(path) is None
             ]
-        if flights:
             job = self._engine.job(
                 f"look ahead in {top}",
                 lambda client, control: self._fly(flights, client, control),
@@ -201,6 +206,8 @@ class View:
                 on_done=lambda _ended: self._land(flights),
                 attempts_max=0,
             )
+            self._ahead.update((path, job) for path, _ in flights)
+        if flights:
             self._engine.submit(job)
 
     def _fly(
@@ -210,7 +217,8 @@ class View:
         control: JobControl,
     ) -> None:
         """Body of the job: list one after the other, first those that somebody waits for."""
-        left = list(flights)
+        with self._lock:
+            left = [flight for flight in flights if flight[0] in self._ahead]
         while left and not control.cancelled and not control.should_yield():
             at = next((n for n, (path, _) in enumerate(left) if path in self._wanted), 0)
             path, job = left.pop(at)
@@ -225,8 +233,8 @@ class View:
         """What was not brought is asked for anew if somebody waits for it, else forgotten."""
         for path, job in flights:
             with self._lock:
-                if job.ended:
-                    continue
+                if self._ahead.pop(path, None) is None or job.ended:
+                    continue  # somebody took it, or it was brought
                 wanted = path in self._wanted
                 if not wanted:
                     self._flights.pop(path, None)

@@ -499,6 +499,9 @@ class Engine:
             if error is None:
                 link.failures, link.error = 0, None
                 self._heard()
+                known = self.profile.sessions_limit
+                if link.sessions_limit is None and known is not None and len(others) >= known:
+                    self.profile.sessions_limit = None  # it allows more than it did
             elif others and isinstance(error, (TooManySessions, LoginRefused)):
                 # The login worked before: the server only refuses one more session.
                 self._heard()
