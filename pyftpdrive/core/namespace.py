@@ -571,4 +571,5 @@ def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEnt
     if (None not in sizes and sizes[0] != sizes[1]) or not same_time(
         there.modified_ns, known.modified_ns
     ):
-        raise ContentChanged(f"{path}: changed by another program meanwhile")
+        was, now = (f"{e.size_bytes} bytes of {e.modified_ns}" for e in (known, there))
+        raise ContentChanged(f"{path}: changed by another program meanwhile ({was}, now {now})")

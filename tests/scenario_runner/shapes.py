@@ -16,7 +16,8 @@ Check = Callable[[object], str | None]
 """What is wrong with a value; None: nothing."""
 
 ERRORS = {status.name.lower(): status for status in FsStatus}
-PATIENCE_MAX_S = 86400  # a machine may sleep for a day
+PATIENCE_MAX_S = 120
+SLEEP_MAX_S = 86400
 
 
 def text(value: object) -> str | None:
@@ -82,6 +83,12 @@ def seconds(value: object) -> str | None:
     return None if right and 0 <= float(str(value)) <= PATIENCE_MAX_S else (
         f"seconds are wanted, 0 to {PATIENCE_MAX_S}"
     )  # fmt: skip
+
+
+def nap(value: object) -> str | None:
+    """How long a machine sleeps."""
+    right = isinstance(value, int) and 0 < value <= SLEEP_MAX_S
+    return None if right else f"whole seconds are wanted, 1 to {SLEEP_MAX_S}"
 
 
 def moment(value: object) -> str | None:
@@ -244,7 +251,7 @@ STEPS: dict[str, Shape] = {
             "says": text,
         },
     ),
-    "sleep": Shape({"seconds": seconds}, {}),
+    "sleep": Shape({"seconds": nap}, {}),
     "server": Shape(
         {
             "do": one_of(
