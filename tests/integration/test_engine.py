@@ -163,9 +163,7 @@ def test_a_limit_that_the_server_shows_is_learned() -> None:
         started_engine(server, sessions_max=4) as engine,
     ):
         holding = engine.submit(
-            engine.job(
-                "hold", lambda _c, _j: (began.set(), gate.wait(10)), priority=Priority.READ
-            )
+            engine.job("hold", lambda _c, _j: (began.set(), gate.wait(10)), priority=Priority.READ)
         )
         assert began.wait(10)  # else the more urgent job would get the only session first
         waiting = engine.submit(engine.job("noop", _noop, priority=Priority.METADATA))
