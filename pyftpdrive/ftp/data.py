@@ -139,8 +139,7 @@ def _open_passive(session: Session, modes: list[str], ready: Reply | None) -> Da
         ready = None
         ability = verb.lower()
         if reply.code in _OUT_OF_STEP:
-            session.close()
-            raise RemoteUnavailable(f"{session.server} answers one question late: a new session")
+            reply = session.channel.read_reply()  # surplus; ours comes behind it
         if not reply.is_positive:
             if reply.code in _NO_SUCH_MODE:
                 failed.append(ability)
