@@ -126,7 +126,7 @@ def put_in_place(
     unproven = over is not None and profile.rename_over is Proof.UNKNOWN
     names_before = _names(client, parent(target)) if unproven else frozenset()
     try:
-        client.rename(temporary, target)
+        entry = _renamed(client, temporary, target, size_bytes, over)
     except (NotFound, *REFUSALS) as refusal:
         seen, left = client.look([target, temporary])
         if unproven and left is not None:
@@ -139,7 +139,6 @@ def put_in_place(
             raise _why_refused(client, target, seen, left, refusal) from refusal
         profile.deny("rename_over", lasting=False)  # maybe for this file only, or at the moment
         return _swap(client, temporary, target, size_bytes, backup, note, landed)
-    entry = _landed(client, temporary, target, size_bytes, over)
     if entry is not None:
         profile.confirm("rename")
         if over is not None:
@@ -167,24 +166,21 @@ def _not_renamed(client: FtpClient, what: str) -> RenameRefused:
     return RenameRefused(f"{what}; it is stored directly instead")
 
 
-def _landed(
+def _renamed(
     client: FtpClient,
     temporary: RemotePath,
     target: RemotePath,
     size_bytes: int | None,
     over: RemoteEntry | None,
 ) -> RemoteEntry | None:
-    """The entry of *target* when it is the file that was renamed; None: it is not.
+    """Rename; the entry of *target* when it is the file that was renamed, None: it is not.
 
     One look at *target* tells where the sizes differ; else *temporary* must be gone.
     """
     telling = over is None or not _fits(over, size_bytes)
-    if telling:
-        (entry,) = client.look([target])
-        left = None
-    else:
-        entry, left = client.look([target, temporary])
-    if left is not None or entry is None or not _fits(entry, size_bytes):
+    paths = [target] if telling else [target, temporary]
+    entry, *left = client.rename_and_look(temporary, target, paths)
+    if any(left) or entry is None or not _fits(entry, size_bytes):
         return None
     return entry
 
@@ -216,19 +212,17 @@ def _swap(
     """Replace *target* by way of *backup*, the version before going last."""
     note(Step.SWAP)
     try:
-        client.rename(target, backup)
+        still, moved = client.rename_and_look(target, backup, [target, backup])
     except REFUSALS as refusal:
         note(Step.NONE)
         raise _not_renamed(client, f"{target}: renaming is refused") from refusal
-    still, moved = client.look([target, backup])
     if moved is None or still is not None:
         if moved is None and still is not None:
             note(Step.NONE)
             raise _not_renamed(client, f"{target}: the server said that it was renamed")
         raise RenameLied(f"{target}: the server said that it was renamed, but it was not")
     try:
-        client.rename(temporary, target)
-        entry = _landed(client, temporary, target, size_bytes, None)
+        entry = _renamed(client, temporary, target, size_bytes, None)
     except REFUSALS:
         entry = None
     if entry is None:
@@ -248,8 +242,7 @@ def restore(client: FtpClient, backup: RemotePath, target: RemotePath) -> None:
     Raises:
         RemoteError: it is still called *backup*.
     """
-    client.rename(backup, target)
-    (entry,) = client.look([target])
+    (entry,) = client.rename_and_look(backup, target, [target])
     if entry is None:
         raise RenameLied(f"{backup}: the server said that it was renamed, but it was not")
     log.info("%s: the version before has its name again", target)
