@@ -264,7 +264,7 @@ class Fetcher:
             if count >= RANDOM_BLOCK_BYTES:
                 self._pace.moved(count, self._clock.monotonic() - began)
         if kept < count:
-            raise ContentChanged(f"{file.path}: changed on the server, it is longer than it was listed")
+            raise ContentChanged(f"{file.path}: changed on the server (longer than listed)")
         return True
 
     def _linger(self, download: Download, control: JobControl) -> bool:

@@ -36,11 +36,12 @@ from pyftpdrive.core.view import View
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobControl, Priority
-from pyftpdrive.spool.attempt import Uploaded, stamp
+from pyftpdrive.spool.attempt import Uploaded
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.names import TEMPORARY_PREFIX, oddities, require_kept
 from pyftpdrive.spool.staging import Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
+from pyftpdrive.spool.times import OwnTimes, stamp
 from pyftpdrive.spool.uploader import Uploader
 
 log = logging.getLogger(__name__)
@@ -86,10 +87,12 @@ class Files:
         self._read_only = read_only
         self.nodes = NodeTable()
         self._writable: set[RemotePath] = set()
+        self.own_times = OwnTimes()
         self.uploader = Uploader(
             engine,
             journal,
             clock,
+            own_times=self.own_times,
             fill_gaps=self.fill_gaps,
             on_uploaded=self._uploaded,
             on_finished=self._finished,
@@ -606,6 +609,8 @@ class Files:
         entry = self._view.find(path)
         size = entry.size_bytes if entry is not None and entry.size_bytes is not None else 0
         self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
+
+        self.own_times.give(path, modified_ns)
 
         def set_time(client: FtpClient, _control: JobControl) -> None:
             listed_ns = stamp(client, path, modified_ns)

@@ -30,12 +30,12 @@ from pyftpdrive.core.path_locks import PathLocks
 from pyftpdrive.core.view import View
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl
-from pyftpdrive.spool.attempt import same_time
 from pyftpdrive.spool.journal import Journal, Swap
 from pyftpdrive.spool.names import ANOTHER_NAME
 from pyftpdrive.spool.replace import put_in_place, restore
 from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import StagedState, Step
+from pyftpdrive.spool.times import OwnTimes, same_time
 
 log = logging.getLogger(__name__)
 
@@ -438,7 +438,7 @@ class Namespace:
                 if not client.exists(new):
                     raise ServerError(f"{old}: the server said that it was renamed; it was not")
                 return
-            _require_known(new, there, known)
+            _require_known(new, there, known, self._files.own_times)
             put_in_place(
                 client,
                 old,
@@ -554,7 +554,9 @@ def _server_may_have(staged: StagedFile) -> bool:
     return staged.recovered or staged.step is not Step.NONE or staged.candidate is not None
 
 
-def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None) -> None:
+def _require_known(
+    path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None, own_times: OwnTimes
+) -> None:
     """Refuse to replace a version that programs have not seen.
 
     Raises:
@@ -568,8 +570,9 @@ def _require_known(path: RemotePath, there: RemoteEntry | None, known: RemoteEnt
     if known is None:
         raise AlreadyExists(f"{path}: made by another program meanwhile")
     sizes = (there.size_bytes, known.size_bytes)
-    if (None not in sizes and sizes[0] != sizes[1]) or not same_time(
-        there.modified_ns, known.modified_ns
+    same_times = same_time(there.modified_ns, known.modified_ns)
+    if (None not in sizes and sizes[0] != sizes[1]) or not (
+        same_times or own_times.explain(path, there.modified_ns)
     ):
         was, now = (f"{e.size_bytes} bytes of {e.modified_ns}" for e in (known, there))
         raise ContentChanged(f"{path}: changed by another program meanwhile ({was}, now {now})")

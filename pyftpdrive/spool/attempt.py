@@ -12,17 +12,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from pyftpdrive.base.errors import (
     ContentChanged,
     IsADirectory,
     NotFound,
-    NotImplementedByServer,
-    PermissionRefused,
     RemoteError,
-    ServerError,
     TransferTruncated,
 )
 from pyftpdrive.base.files import sync_file
@@ -44,6 +41,7 @@ from pyftpdrive.spool.replace import (
 )
 from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import NEXT, Next, StagedState, Step, Target
+from pyftpdrive.spool.times import OwnTimes, same_time, stamp
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +80,12 @@ class Attempt:
         client: FtpClient,
         journal: Journal,
         *,
+        own_times: OwnTimes,
         wanted: Callable[[], bool],
         torn: bool,
     ) -> None:
         self._staged = staged
+        self._own_times = own_times
         self._client = client
         self._journal = journal
         self._wanted = wanted
@@ -271,7 +271,10 @@ class Attempt:
         staged = self._staged
         if there is None:
             return Target.ABSENT
-        if _is_version(there, staged.base):
+        base = staged.base
+        if base is not None and self._own_times.explain(staged.path, there.modified_ns):
+            base = replace(base, modified_ns=there.modified_ns)
+        if _is_version(there, base):
             return Target.BASE
         if _is_version(there, staged.candidate):  # it got its name, and we never heard of it
             staged.base = staged.candidate
@@ -400,16 +403,6 @@ class Attempt:
         self._journal.delete_stray(temporary)
 
 
-def stamp(client: FtpClient, path: RemotePath, modified_ns: int) -> int | None:
-    """Set the time that programs saw; return the time that the server will list, None: unknown."""
-    try:
-        if client.set_mtime(path, modified_ns):
-            return modified_ns // 1_000_000_000 * 1_000_000_000
-        return client.get_file_mtime(path)
-    except (NotImplementedByServer, NotFound, PermissionRefused, ServerError):
-        return None
-
-
 def _is_version(there: RemoteEntry, version: Base | None) -> bool:
     """Whether the server's file is *version*, as far as its size and time tell."""
     return (
@@ -417,13 +410,3 @@ def _is_version(there: RemoteEntry, version: Base | None) -> bool:
         and there.size_bytes in (None, version.size_bytes)
         and same_time(there.modified_ns, version.modified_ns)
     )
-
-
-def same_time(one_ns: int | None, other_ns: int | None) -> bool:
-    """True when both may be the same moment: listings can be as coarse as minutes, or silent."""
-    if one_ns is None or other_ns is None:
-        return True
-    one, other = one_ns // 1_000_000_000, other_ns // 1_000_000_000
-    if one % 60 == 0 or other % 60 == 0:
-        return one // 60 == other // 60
-    return one == other

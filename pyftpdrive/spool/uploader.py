@@ -33,6 +33,7 @@ from pyftpdrive.spool.names import ANOTHER_NAME
 from pyftpdrive.spool.replace import NotThere
 from pyftpdrive.spool.staging import StagedFile
 from pyftpdrive.spool.states import StagedState, Step
+from pyftpdrive.spool.times import OwnTimes
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Uploader:
         journal: Journal,
         clock: Clock,
         *,
+        own_times: OwnTimes,
         fill_gaps: Callable[[StagedFile], None],
         on_uploaded: Callable[[StagedFile, Uploaded], None],
         on_finished: Callable[[StagedFile], None],
@@ -91,6 +93,7 @@ class Uploader:
         self._engine = engine
         self._journal = journal
         self._clock = clock
+        self._own_times = own_times
         self._fill_gaps = fill_gaps
         self._on_uploaded = on_uploaded  # a version is there; the staged file may be newer
         self._on_finished = on_finished  # nothing newer; the journal's row is gone
@@ -395,7 +398,12 @@ class Uploader:
             return not (upload.cancelled or control.cancelled)
 
         attempt = Attempt(
-            upload.staged, client, self._journal, wanted=wanted, torn=upload.torn >= TORN_MAX
+            upload.staged,
+            client,
+            self._journal,
+            own_times=self._own_times,
+            wanted=wanted,
+            torn=upload.torn >= TORN_MAX,
         )
         try:
             return attempt.run()
