@@ -113,6 +113,7 @@ class Drive:
         )
         self.held = HeldFiles(self.files, self.view, self.journal, self.clock)
         namespace = Namespace(
+            self.engine,
             self.files,
             self.view,
             self.blocks,

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import errno
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from io import BytesIO
 from typing import TypeVar
 
 from pyftpdrive.base.clock import Clock
@@ -20,25 +18,23 @@ from pyftpdrive.base.errors import (
     ContentChanged,
     FsError,
     FsStatus,
-    NoSpace,
     NotFound,
     RemoteError,
-    RemoteTimeout,
-    RemoteUnavailable,
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
-from pyftpdrive.base.paths import RemotePath, is_below, join, name_of, parent
+from pyftpdrive.base.paths import RemotePath, name_of, parent
 from pyftpdrive.cache.blocks import BlockFile, BlockStore
 from pyftpdrive.cache.fetcher import Fetcher
+from pyftpdrive.core import remote
 from pyftpdrive.core.error_map import fs_error
 from pyftpdrive.core.nodes import FileContext, FileNode, NodeTable, require_open
 from pyftpdrive.core.view import View
+from pyftpdrive.core.writable import Writable
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import Job, JobControl, Priority
+from pyftpdrive.ftp.jobs import JobControl, Priority
 from pyftpdrive.spool.attempt import Uploaded
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
-from pyftpdrive.spool.names import TEMPORARY_PREFIX, oddities, require_kept
 from pyftpdrive.spool.staging import Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
 from pyftpdrive.spool.times import OwnTimes, stamp
@@ -84,9 +80,7 @@ class Files:
         self._staging = staging
         self._journal = journal
         self._clock = clock
-        self._read_only = read_only
         self.nodes = NodeTable()
-        self._writable: set[RemotePath] = set()
         self.own_times = OwnTimes()
         self.uploader = Uploader(
             engine,
@@ -97,6 +91,13 @@ class Files:
             on_uploaded=self._uploaded,
             on_finished=self._finished,
             on_conflict=on_conflict,
+        )
+        self.writable = Writable(
+            engine,
+            journal,
+            read_only=read_only,
+            new_id=staging.new_id,
+            remove_later=self.uploader.remove_later,
         )
 
     # -- open and close ------------------------------------------------------------------------
@@ -112,7 +113,7 @@ class Files:
         while True:
             entry = self._entry_to_open(path)
             if write:
-                self.require_writable(parent(path), entry)
+                self.writable.require(parent(path), entry)
             node = self._take_handle(path, entry, write=write)
             if node is not None:
                 break
@@ -162,7 +163,7 @@ class Files:
         Raises:
             FsError: ACCESS_DENIED, READ_ONLY, NO_SPACE (local disk).
         """
-        self.require_writable(parent(path), None)
+        self.writable.require(parent(path), None)
         node = FileNode(path, None)
         node.handles = node.writers = 1
         with node.lock:
@@ -232,7 +233,9 @@ class Files:
 
     def _ask_size(self, path: RemotePath, entry: RemoteEntry) -> RemoteEntry:
         """The listing did not tell the size: ask for it."""
-        size = self.remote(f"size of {path}", lambda client, _c: client.get_file_size(path))
+        size = remote.run(
+            self._engine, f"size of {path}", lambda client, _c: client.get_file_size(path)
+        )
         entry = RemoteEntry(
             name=entry.name,
             kind=Kind.FILE,
@@ -406,85 +409,6 @@ class Files:
         except OSError as error:
             raise local_error(error) from error
 
-    def require_writable(self, directory: RemotePath, entry: RemoteEntry | None) -> None:
-        """Find out whether this login may store files in *directory*, before anything is accepted.
-
-        Known below a directory that was proven. Otherwise one empty file is stored and removed;
-        when the server does not answer, the spool accepts the bytes and sends them later.
-
-        Raises:
-            FsError: READ_ONLY, ACCESS_DENIED with the server's words, NO_SPACE.
-        """
-        if self._read_only:
-            raise FsError(FsStatus.READ_ONLY, "the drive is mounted read-only")
-        if entry is not None and entry.perm and not set(entry.perm) & set("wa"):
-            raise FsError(FsStatus.ACCESS_DENIED, f"{entry.name}: the server says read-only")
-        if any(directory == known or is_below(directory, known) for known in self._writable):
-            return
-        if self._engine.away:
-            log.debug("%s: accepted without proof, the server is away", directory)
-            return
-        probe = self.own_name(directory, "probe")
-
-        def try_to_store(client: FtpClient, _control: JobControl) -> None:
-            stored = False
-            try:
-                self._journal.put_stray(probe)
-                client.store(probe, BytesIO())
-                stored = True
-                client.delete_file(probe)
-                self._journal.delete_stray(probe)
-            except OSError as error:
-                raise NoSpace(f"local disk: {error}") from error
-            except RemoteError:  # also of a refusal that took effect all the same
-                self.uploader.remove_later(probe)
-                if not stored:
-                    raise
-
-        try:
-            self._engine.run(f"probe {directory}", try_to_store, priority=Priority.METADATA)
-        except RemoteUnavailable as error:
-            log.debug("%s: accepted without proof: %s", directory, error)
-            return
-        except NotFound as error:
-            raise FsError(FsStatus.PATH_NOT_FOUND, f"{directory}: {error}") from error
-        except RemoteError as error:
-            raise self._refusal(directory, error) from error
-        self.proven_writable(directory)
-
-    def require_name_kept(self, client: FtpClient, path: RemotePath) -> None:
-        """Find out whether the server would give *path* its name; on a session.
-
-        Raises:
-            NameChanged: it would be called otherwise, and might replace what is called so.
-            RemoteError: it can't be found out.
-        """
-        odd = oddities(path)
-        if not odd:
-            return
-        probe = self.own_name(parent(path), f"name{odd}")
-        with suppress(OSError):  # then nobody looks after it if this program dies now
-            self._journal.put_stray(probe)
-        client.store(probe, BytesIO())
-        try:
-            require_kept(client, probe, path)
-        finally:
-            self.uploader.remove_later(probe)
-
-    def own_name(self, directory: RemotePath, suffix: str) -> RemotePath:
-        """A name in *directory* that the drive does not show."""
-        return join(directory, f"{TEMPORARY_PREFIX}{self._staging.new_id()}.{suffix}")
-
-    def _refusal(self, directory: RemotePath, error: RemoteError) -> FsError:
-        known = fs_error(error)
-        if known.status in (FsStatus.NO_SPACE, FsStatus.NOT_FOUND, FsStatus.PATH_NOT_FOUND):
-            return known
-        return FsError(FsStatus.ACCESS_DENIED, f"{directory}: the server refuses to store: {error}")
-
-    def proven_writable(self, directory: RemotePath) -> None:
-        """A file or directory was made in *directory*."""
-        self._writable.add(directory)
-
     # -- to the server ---------------------------------------------------------------------------
 
     def fsync(self, context: FileContext) -> None:
@@ -556,7 +480,7 @@ class Files:
         self._view.metadata.put(done.path, entry)
         shown_ns = staged.modified_ns
         self._view.pin(done.path, done.size_bytes, done.modified_ns, shown_ns)
-        self.proven_writable(parent(done.path))
+        self.writable.proven(parent(done.path))
         with staged.lock:
             staged.base = Base(size_bytes=done.size_bytes, modified_ns=done.modified_ns)
         node = self.nodes.get(done.path)
@@ -660,42 +584,6 @@ class Files:
                 self._fill_range(node, node.staged, start, end)
         else:
             self._fetcher.ensure(self._content(node), 0, size)
-
-    def remote(
-        self,
-        label: str,
-        work: Callable[[FtpClient, JobControl], T],
-        *,
-        in_doubt: Callable[[], Callable[[], None]] | None = None,
-    ) -> T:
-        """Run *work* on a session as foreground metadata.
-
-        *in_doubt* is called when the program's patience ends while the server is still at it; what
-        it returns is called when the outcome is known.
-
-        Raises:
-            FsError: what went wrong, in a program's words.
-        """
-        known: list[Callable[[], None]] = []
-        guard = threading.Lock()
-
-        def ended(_job: Job[T]) -> None:
-            with guard:
-                late = known.pop() if known else None
-                known.append(lambda: None)
-            if late is not None:
-                late()
-
-        job = self._engine.job(label, work, priority=Priority.METADATA, on_done=ended)
-        try:
-            return self._engine.wait(self._engine.submit(job))
-        except RemoteTimeout as error:
-            with guard:
-                if in_doubt is not None and not known:
-                    known.append(in_doubt())
-            raise fs_error(error) from error
-        except RemoteError as error:
-            raise fs_error(error) from error
 
 
 def _require_kept(node: FileNode, start: int, end: int) -> None:

@@ -7,39 +7,34 @@ an operation that is run again after a reconnect first finds out whether it alre
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     AlreadyExists,
-    ContentChanged,
     FsError,
     FsStatus,
-    IsADirectory,
     NotFound,
     RemoteError,
-    ServerError,
 )
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of, parent
 from pyftpdrive.cache.blocks import BlockStore
 from pyftpdrive.cache.metadata import directory_entry
-from pyftpdrive.core.files import Files, local_error
+from pyftpdrive.core.changes import Changes
+from pyftpdrive.core.files import Files
 from pyftpdrive.core.nodes import FileContext, FileNode
 from pyftpdrive.core.path_locks import PathLocks
 from pyftpdrive.core.view import View
+from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl
-from pyftpdrive.spool.journal import Journal, Swap
+from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.names import ANOTHER_NAME
-from pyftpdrive.spool.replace import put_in_place, restore
 from pyftpdrive.spool.staging import Base, StagedFile
 from pyftpdrive.spool.states import StagedState, Step
-from pyftpdrive.spool.times import OwnTimes, same_time
 
 log = logging.getLogger(__name__)
 
-STALE_VIEW = (FsStatus.NOT_FOUND, FsStatus.EXISTS, FsStatus.NOT_EMPTY, FsStatus.CONFLICT)
 CANCEL_S = 5.0  # to stop an upload of a file that is deleted or replaced
 
 
@@ -48,6 +43,7 @@ class Namespace:
 
     def __init__(
         self,
+        engine: Engine,
         files: Files,
         view: View,
         blocks: BlockStore,
@@ -65,6 +61,8 @@ class Namespace:
         self._read_only = read_only
         self._patience_s = patience_s
         self._locks = PathLocks(clock)
+        self._changes = Changes(engine, files, view, journal, self._locks)
+        self.finish_swap = self._changes.finish_swap
 
     def open_or_create(
         self, path: RemotePath, *, exclusive: bool, pid: int | None = None
@@ -104,7 +102,7 @@ class Namespace:
         self._require_changeable()
 
         def make(client: FtpClient, control: JobControl) -> None:
-            self._files.require_name_kept(client, path)
+            self._files.writable.require_name_kept(client, path)
             try:
                 client.create_dir(path)
             except AlreadyExists:
@@ -115,7 +113,7 @@ class Namespace:
             if self.exists(path) is not None:
                 raise FsError(FsStatus.EXISTS, f"{path} exists")
             try:
-                self._change(f"make directory {path}", make, path)
+                self._changes.run(f"make directory {path}", make, path)
             except FsError as error:
                 if error.status is FsStatus.EXISTS:
                     self._view.metadata.expire(parent(path))
@@ -123,7 +121,7 @@ class Namespace:
             entry = directory_entry(name_of(path), self._clock.now_ns())
             self._view.metadata.created_directory(path, entry)
             self._view.pin(path, 0, None, self._clock.now_ns())
-            self._files.proven_writable(path)
+            self._files.writable.proven(path)
 
     def remove_directory(self, path: RemotePath) -> None:
         """Remove an empty directory; one that has anything in it, also unsent, stays.
@@ -153,9 +151,9 @@ class Namespace:
                 if control.attempt == 0:
                     raise
 
-        self._sync_journal()
+        self._changes.sync_journal()
         try:
-            self._change(f"remove directory {path}", remove, path)
+            self._changes.run(f"remove directory {path}", remove, path)
         except FsError as error:
             if error.status in (FsStatus.NOT_EMPTY, FsStatus.NOT_FOUND):
                 self._view.metadata.expire(path)
@@ -207,9 +205,9 @@ class Namespace:
                 if control.attempt == 0 and (node is None or not node.is_new):
                     raise
 
-        self._sync_journal()
+        self._changes.sync_journal()
         try:
-            self._change(f"delete {path}", delete, path)
+            self._changes.run(f"delete {path}", delete, path)
         except FsError as error:
             if error.status is FsStatus.NOT_FOUND:
                 self._view.metadata.remove(path)
@@ -306,11 +304,11 @@ class Namespace:
             if node.staged is not None and node.staged.state is not StagedState.OPEN:
                 self._files.settle(node, self._patience_s)
         entry = self._view.entry(old)
-        self._rename_remote(old, new, None)
+        self._changes.rename(old, new, None)
         for node in self._files.nodes.rebase(old, new):
             self._retarget(node)
         self._moved(old, new, entry)
-        self._files.proven_writable(parent(new))
+        self._files.writable.proven(parent(new))
 
     def _rename_file(self, old: RemotePath, new: RemotePath, there: Kind | None) -> None:
         if there is Kind.DIRECTORY:
@@ -332,7 +330,7 @@ class Namespace:
             if node is not None:
                 self._files.settle(node, self._patience_s)
             entry = self._view.entry(old)
-            self._rename_remote(old, new, over)
+            self._changes.rename(old, new, over)
         except FsError:
             self._put_back(target)
             raise
@@ -366,7 +364,7 @@ class Namespace:
                     )
                 self._journal.put(staged.record())
             node.entry = over
-        self._sync_journal()
+        self._changes.sync_journal()
         return True
 
     def _send_under_another_name(self, node: FileNode) -> None:
@@ -416,134 +414,6 @@ class Namespace:
         self._blocks.renamed(old, new)
         self._view.move_pins(old, new)
 
-    def _rename_remote(self, old: RemotePath, new: RemotePath, known: RemoteEntry | None) -> None:
-        """Rename on the server; *known*: the file that programs saw at *new*, None: nothing."""
-        swap = Swap(backup=self._files.own_name(parent(new), "old"), source=old, target=new)
-        begun = False
-
-        def rename(client: FtpClient, _control: JobControl) -> None:
-            nonlocal begun
-            # Only who sent RNTO may take "old is gone, new is there" for its work.
-            if begun and self._settle_swap(client, swap):
-                return
-            there, source = client.look([new, old])
-            if source is None:
-                source = client.stat(old)
-            self._files.require_name_kept(client, new)
-            begun = True
-            if source.kind is Kind.DIRECTORY:
-                if there is not None:
-                    raise AlreadyExists(f"{new}: made by another program meanwhile")
-                client.rename(old, new)
-                if not client.exists(new):
-                    raise ServerError(f"{old}: the server said that it was renamed; it was not")
-                return
-            _require_known(new, there, known, self._files.own_times)
-            put_in_place(
-                client,
-                old,
-                new,
-                size_bytes=source.size_bytes,
-                over=there,
-                backup=swap.backup,
-                note=lambda step: self._note_swap(swap, step),
-            )
-
-        self._sync_journal()
-        try:
-            self._change(f"rename {old} to {new}", rename, old, new, swap=swap)
-        except FsError as error:
-            if error.status in STALE_VIEW:
-                self._view.metadata.expire(parent(old))
-                self._view.metadata.expire(parent(new))
-            raise
-
-    def _change(
-        self,
-        label: str,
-        work: Callable[[FtpClient, JobControl], None],
-        *paths: RemotePath,
-        swap: Swap | None = None,
-    ) -> None:
-        """Change *paths* on the server; while the outcome isn't known they stay reserved.
-
-        Raises:
-            FsError: TIMEOUT, it may still happen; else what went wrong.
-        """
-        kept = False
-
-        def in_doubt() -> Callable[[], None]:
-            nonlocal kept
-            kept = True
-            self._locks.keep(*paths)
-            return known
-
-        def expire() -> None:
-            for path in paths:
-                self._view.metadata.expire(parent(path))
-
-        def known() -> None:
-            expire()
-            if swap is not None:
-                self._finish_if_begun(swap)
-            self._locks.release(*paths)
-
-        try:
-            self._files.remote(label, work, in_doubt=in_doubt)
-        except FsError as error:
-            if swap is not None and not kept:
-                self._finish_if_begun(swap)
-            if error.status in (FsStatus.TIMEOUT, FsStatus.CONNECTION_LOST):
-                expire()  # an attempt without a reply may have taken effect
-            raise
-
-    def _finish_if_begun(self, swap: Swap) -> None:
-        if swap in self._journal.swaps():
-            self.finish_swap(swap)
-
-    def _note_swap(self, swap: Swap, step: Step) -> None:
-        if step is Step.SWAP:
-            self._journal.put_swap(swap)
-        else:
-            self._journal.delete_swap(swap.backup)
-        self._journal.sync()
-
-    def _sync_journal(self) -> None:
-        """Before names change: else a power cut brings rows back that these changes outdate.
-
-        Raises:
-            FsError: the local disk refused.
-        """
-        try:
-            if self._journal.unsynced:
-                self._journal.sync()
-        except OSError as error:
-            raise local_error(error) from error
-
-    def _settle_swap(self, client: FtpClient, swap: Swap) -> bool:
-        """End a swap that was cut; True: the new file has the name, False: the one before has."""
-        target, backup, source = client.look([swap.target, swap.backup, swap.source])
-        if backup is not None and target is None:
-            restore(client, swap.backup, swap.target)
-        elif backup is not None and source is None:
-            client.delete_file(swap.backup)
-        elif backup is not None:
-            log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
-        self._note_swap(swap, Step.NONE)
-        return target is not None and source is None
-
-    def finish_swap(self, swap: Swap) -> None:
-        """End, in the background, a rename over a file that an earlier run began.
-
-        The file that was to be replaced gets its name back, unless the new one has it.
-        """
-
-        def finish(client: FtpClient, _control: JobControl) -> None:
-            self._settle_swap(client, swap)
-            self._view.metadata.expire(parent(swap.target))
-
-        self._files.uploader.see_to(f"finish the rename to {swap.target}", finish)
-
 
 def _server_may_have(staged: StagedFile) -> bool:
     """Whether a file without a version on the server may be there all the same, whole or in part.
@@ -552,27 +422,3 @@ def _server_may_have(staged: StagedFile) -> bool:
     to a rename may have been lost.
     """
     return staged.recovered or staged.step is not Step.NONE or staged.candidate is not None
-
-
-def _require_known(
-    path: RemotePath, there: RemoteEntry | None, known: RemoteEntry | None, own_times: OwnTimes
-) -> None:
-    """Refuse to replace a version that programs have not seen.
-
-    Raises:
-        AlreadyExists: there was nothing as far as they knew.
-        ContentChanged: there was another version.
-    """
-    if there is None:
-        return
-    if there.kind is Kind.DIRECTORY:
-        raise IsADirectory(f"{path} is a directory")
-    if known is None:
-        raise AlreadyExists(f"{path}: made by another program meanwhile")
-    sizes = (there.size_bytes, known.size_bytes)
-    same_times = same_time(there.modified_ns, known.modified_ns)
-    if (None not in sizes and sizes[0] != sizes[1]) or not (
-        same_times or own_times.explain(path, there.modified_ns)
-    ):
-        was, now = (f"{e.size_bytes} bytes of {e.modified_ns}" for e in (known, there))
-        raise ContentChanged(f"{path}: changed by another program meanwhile ({was}, now {now})")

@@ -64,7 +64,7 @@ def test_opening_a_file_whose_upload_ends_meanwhile_finds_it(tmp_path: Path) -> 
         first = fs.create(PATH)
         fs.write(first, 0, b"saved")
         fs.close(first)
-        require, asked = files.require_writable, []
+        require, asked = files.writable.require, []
 
         def require_and_wait(directory, entry):
             require(directory, entry)
@@ -72,7 +72,7 @@ def test_opening_a_file_whose_upload_ends_meanwhile_finds_it(tmp_path: Path) -> 
             assert drive.drain(10) == []
             assert until(lambda: files.nodes.get(PATH) is None, within_s=10)
 
-        files.require_writable = require_and_wait
+        files.writable.require = require_and_wait
         second = fs.open(PATH, write=True)
 
         assert asked[0] is None  # it was on its way
