@@ -354,6 +354,12 @@ class Uploader:
                 return  # `cancel` did not wait for a job, as there was none
             upload.job = job
         self._engine.submit(job)
+        if self._was_cancelled(upload):  # by somebody who found it before it was in the queue
+            self._engine.cancel(job)
+
+    def _was_cancelled(self, upload: Upload) -> bool:
+        with self._changed:
+            return upload.cancelled
 
     def _send_now(self) -> None:
         """Somebody waits: what was closed a moment ago need not settle."""
