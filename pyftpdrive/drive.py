@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyftpdrive.base.clock import Clock, SystemClock
+from pyftpdrive.base.paths import name_of
 from pyftpdrive.cache.blocks import BlockOptions, BlockStore
 from pyftpdrive.cache.fetcher import Fetcher, FetchOptions
 from pyftpdrive.cache.metadata import MetadataCache, MetadataOptions
@@ -130,11 +131,15 @@ class Drive:
                 log.info("took over %d unsent file(s) of another mount", moved)
         strays = set(self.journal.strays())
         for staged in recover(self.journal, self.staging, rows_lost=rows_lost):
-            if staged.state is not StagedState.HELD and staged.temporary_path() in strays:
-                strays.discard(staged.temporary_path())  # the next attempt writes over it
-                staged.strays.add(staged.temporary_path())
+            # Its next attempt sees to them: the backup may be the only copy of the version before.
+            own = {staged.backup_path()}
+            if staged.state is not StagedState.HELD:
+                own.add(staged.temporary_path())
+            staged.strays |= strays & own
+            strays -= own
             self.filesystem.adopt(staged)
         for stray in strays:
+            self.staging.own(_own_id(name_of(stray)))
             self.files.uploader.remove_later(stray)
         for swap in self.journal.swaps():
             namespace.finish_swap(swap)
@@ -143,9 +148,7 @@ class Drive:
         return self.options.conflict_copies and self.held.step_aside(staged)
 
     def _is_own_temporary(self, name: str) -> bool:
-        if not name.startswith(TEMPORARY_PREFIX):
-            return False
-        return self.staging.made(name[len(TEMPORARY_PREFIX) :].partition(".")[0])
+        return name.startswith(TEMPORARY_PREFIX) and self.staging.made(_own_id(name))
 
     def status(self) -> dict[str, object]:
         """For people: sessions, cache, uploads, the last error."""
@@ -185,3 +188,8 @@ def server_url(client: ClientOptions) -> str:
     host = f"[{client.host}]" if ":" in client.host else client.host
     scheme = {"none": "ftp", "explicit": "ftpes", "implicit": "ftps"}[client.tls.value]
     return f"{scheme}://{user}{host}:{client.port}"
+
+
+def _own_id(name: str) -> str:
+    """The id in a name that the drive made."""
+    return name[len(TEMPORARY_PREFIX) :].partition(".")[0]

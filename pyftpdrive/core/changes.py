@@ -27,7 +27,7 @@ from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl
 from pyftpdrive.spool.journal import Journal, Swap
-from pyftpdrive.spool.replace import put_in_place, restore
+from pyftpdrive.spool.replace import drop_backup, put_in_place, restore
 from pyftpdrive.spool.states import Step
 from pyftpdrive.spool.times import OwnTimes, same_time
 
@@ -81,6 +81,7 @@ class Changes:
                 over=there,
                 backup=swap.backup,
                 note=lambda step: self._note_swap(swap, step),
+                leave=self._files.uploader.remove_later,
             )
 
         self.sync_journal()
@@ -160,7 +161,7 @@ class Changes:
         if backup is not None and target is None:
             restore(client, swap.backup, swap.target)
         elif backup is not None and source is None:
-            client.delete_file(swap.backup)
+            drop_backup(client, swap.backup, self._files.uploader.remove_later)
         elif backup is not None:
             log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
         self._note_swap(swap, Step.NONE)

@@ -530,7 +530,8 @@ class Files:
 
     def send_time(self, path: RemotePath, modified_ns: int) -> None:
         """Set the time of *path* on the server, without waiting; the drive shows it at once."""
-        entry = self._view.find(path)
+        # As known: this also runs on a session's thread, which must not wait for another one.
+        _known, entry = self._view.metadata.lookup(path, stale=True)
         size = entry.size_bytes if entry is not None and entry.size_bytes is not None else 0
         self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from enum import Enum, IntEnum, unique
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pyftpdrive.base.clock import Clock
     from pyftpdrive.ftp.ftp_client import FtpClient
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -126,7 +128,10 @@ class Job(Generic[T]):
         # The callback first: what it stores is there when the waiters go on.
         self._result, self.error = result, error
         if self.on_done is not None:
-            self.on_done(self)
+            try:
+                self.on_done(self)
+            except Exception:  # the session and the waiters must live on
+                log.exception("%s: its end was not seen to", self.label)
         with self._finished:
             self.state = state
             self._finished.notify_all()

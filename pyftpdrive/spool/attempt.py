@@ -33,6 +33,7 @@ from pyftpdrive.spool.names import oddities, require_kept
 from pyftpdrive.spool.replace import (
     NotThere,
     RenameRefused,
+    drop_backup,
     octets_of,
     put_in_place,
     require_size,
@@ -134,11 +135,11 @@ class Attempt:
                 return self._done(staged.path)
         self._check(0)
         for stray in staged.strays - {self._temporary}:
-            self._remove(stray)  # of an attempt under another name
+            if staged.step is not Step.SWAP or stray != staged.backup_path():
+                self._remove(stray)  # of an earlier attempt
         if direct:
             return self._overwrite()
-        self._journal.put_stray(self._temporary)
-        staged.strays.add(self._temporary)
+        self._leave(self._temporary)
         self._store(self._temporary)
         if oddities(staged.path):
             require_kept(self._client, self._temporary, staged.path)
@@ -158,6 +159,7 @@ class Attempt:
                 over=there,
                 backup=staged.backup_path(),
                 note=self._note,
+                leave=self._leave,
                 landed=self._landed,
             )
         except RenameRefused:
@@ -180,6 +182,11 @@ class Attempt:
         with staged.lock:
             staged.base = Base(size_bytes=self._size_bytes, modified_ns=entry.modified_ns)
             self._journal.put(staged.record())
+
+    def _leave(self, path: RemotePath) -> None:
+        """A file of ours is on the server that ought to go."""
+        self._journal.put_stray(path)
+        self._staged.strays.add(path)
 
     def _look_again(self) -> tuple[RemotePath, RemoteEntry | None, bool]:
         """Prove what was sent. Its name, what has that name now, whether that is it already.
@@ -262,7 +269,7 @@ class Attempt:
         if step is Next.RESTORE:
             restore(self._client, staged.backup_path(), staged.path)
         elif step is Next.CLEAN:
-            self._client.delete_file(staged.backup_path())
+            drop_backup(self._client, staged.backup_path(), self._leave)
         if swapped:
             self._note(Step.NONE)
         return found is Target.OURS
@@ -352,8 +359,7 @@ class Attempt:
 
     def _try_name(self, target: RemotePath) -> None:
         """Find out on an empty file whether *target* would have its name."""
-        self._journal.put_stray(self._temporary)
-        self._staged.strays.add(self._temporary)
+        self._leave(self._temporary)
         self._client.store(self._temporary, BytesIO())
         require_kept(self._client, self._temporary, target)
         self._remove_temporary()

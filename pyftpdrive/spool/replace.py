@@ -106,6 +106,7 @@ def put_in_place(
     over: RemoteEntry | None,
     backup: RemotePath,
     note: Callable[[Step], None],
+    leave: Callable[[RemotePath], None],
     landed: Callable[[RemoteEntry], None] = lambda _entry: None,
 ) -> RemoteEntry:
     """Call *temporary* *target*; return what is there now.
@@ -114,7 +115,7 @@ def put_in_place(
 
     *over* is the version that it replaces, None: there is none. *note* makes it durable that
     *backup* may hold that version (SWAP), or that it does not any more (NONE). *landed* is told as
-    soon as the new version was seen under its name.
+    soon as the new version was seen under its name, *leave* when the server keeps *backup* then.
 
     Raises:
         RenameLied, RemoteUnavailable: not done, or not known whether; look again and repeat.
@@ -122,7 +123,7 @@ def put_in_place(
     """
     profile = client.profile
     if over is not None and profile.rename_over is Proof.NO:
-        return _swap(client, temporary, target, size_bytes, backup, note, landed)
+        return _swap(client, temporary, target, size_bytes, backup, note, leave, landed)
     unproven = over is not None and profile.rename_over is Proof.UNKNOWN
     names_before = _names(client, parent(target)) if unproven else frozenset()
     try:
@@ -138,7 +139,7 @@ def put_in_place(
         if over is None or left is None or profile.rename_over is Proof.YES:
             raise _why_refused(client, target, seen, left, refusal) from refusal
         profile.deny("rename_over", lasting=False)  # maybe for this file only, or at the moment
-        return _swap(client, temporary, target, size_bytes, backup, note, landed)
+        return _swap(client, temporary, target, size_bytes, backup, note, leave, landed)
     if entry is not None:
         profile.confirm("rename")
         if over is not None:
@@ -151,7 +152,7 @@ def put_in_place(
     if not client.exists(temporary):  # it went somewhere: another program, or another name
         raise NotThere(f"{target}: the server said that it was renamed, but it is not there")
     if over is not None:
-        return _swap(client, temporary, target, size_bytes, backup, note, landed)
+        return _swap(client, temporary, target, size_bytes, backup, note, leave, landed)
     raise _not_renamed(client, f"{target}: the server said that it was renamed, but it was not")
 
 
@@ -207,6 +208,7 @@ def _swap(
     size_bytes: int | None,
     backup: RemotePath,
     note: Callable[[Step], None],
+    leave: Callable[[RemotePath], None],
     landed: Callable[[RemoteEntry], None],
 ) -> RemoteEntry:
     """Replace *target* by way of *backup*, the version before going last."""
@@ -230,10 +232,27 @@ def _swap(
         note(Step.NONE)
         raise RenameLied(f"{target}: the new version did not get its name; the old one is back")
     landed(entry)
-    client.delete_file(backup)
+    drop_backup(client, backup, leave)
     note(Step.NONE)
     client.profile.confirm("rename")
     return entry
+
+
+def drop_backup(client: FtpClient, backup: RemotePath, leave: Callable[[RemotePath], None]) -> None:
+    """Remove a version whose successor was seen under its name.
+
+    *leave* is told when the server refuses: the successor is there all the same.
+
+    Raises:
+        RemoteUnavailable: not known whether it is gone.
+    """
+    try:
+        client.delete_file(backup)
+    except NotFound:
+        log.debug("%s: refused, and gone all the same", backup)
+    except REFUSALS as refusal:
+        log.warning("an older version stays as %s: %s", backup, refusal)
+        leave(backup)
 
 
 def restore(client: FtpClient, backup: RemotePath, target: RemotePath) -> None:

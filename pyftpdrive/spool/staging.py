@@ -325,6 +325,10 @@ class Staging:
             restored=record,
         )
 
+    def own(self, staged_id: str) -> None:
+        """Names on the server that carry this id are ours, too."""
+        self._made.add(staged_id)
+
     def made(self, staged_id: str) -> bool:
         """True when *staged_id* is of this run or was taken over from an earlier one."""
         return staged_id in self._made

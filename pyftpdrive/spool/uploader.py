@@ -459,6 +459,8 @@ class Uploader:
         except OSError as error:
             _not_told(staged, error)
         if finished:
+            for stray in set(staged.strays):
+                self.remove_later(stray)
             self._on_finished(staged)
             self._leave(upload)
         else:

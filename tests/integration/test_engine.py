@@ -238,3 +238,16 @@ def test_while_the_server_is_gone_jobs_fail_fast_and_work_again_afterwards() -> 
             pytest.fail("the engine did not come back")
 
         assert all(seconds < 3 for seconds in outcomes)
+
+
+@pytest.mark.logs("job: its end was not seen to")
+def test_a_session_survives_who_is_told_of_an_end() -> None:
+    def fail(_job: object) -> None:
+        raise ValueError("a fault of ours")
+
+    with FtpSimulator() as server, started_engine(server, sessions_max=1) as engine:
+        job = engine.submit(engine.job("job", _noop, priority=Priority.UPLOAD, on_done=fail))
+
+        assert job.wait(10) == "done"
+        assert engine.run("noop", _noop, priority=Priority.METADATA) == "done"
+        assert server.sessions_peak == 1

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pyftpdrive.base.paths import remote_path
+from pyftpdrive.base.paths import ROOT, remote_path
+from pyftpdrive.core.view import View
 from pyftpdrive.spool.states import StagedState
-from simulators.ftp_server import FtpSimulator
+from simulators.ftp_server import Fault, FtpSimulator
 from tests.helpers.drives import started_drive
 from tests.helpers.mounts import until
 
 PATH = remote_path("/a")
+WHEN_NS = 1_600_000_000 * 10**9
 
 
 @pytest.mark.parametrize("change", ["write", "truncate"])
@@ -78,3 +80,33 @@ def test_opening_a_file_whose_upload_ends_meanwhile_finds_it(tmp_path: Path) -> 
         assert asked[0] is None  # it was on its way
         assert fs.read(second, 0, 10) == b"saved"
         fs.close(second)
+
+
+def test_the_end_of_an_upload_asks_the_server_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that waits for another one would never end where there is only one."""
+    asked: list[str] = []
+    listing = View.listing
+
+    def listing_by(view: View, *arguments: object, **named: object) -> object:
+        asked.append(threading.current_thread().name)
+        return listing(view, *arguments, **named)
+
+    monkeypatch.setattr(View, "listing", listing_by)
+    slow = Fault(on="RNFR", nth=1, fault="delay", seconds=0.5)
+    with (
+        FtpSimulator("proftpd", faults=[slow]) as server,
+        started_drive(server, tmp_path) as drive,
+    ):
+        fs = drive.filesystem
+        handle = fs.create(PATH)
+        fs.write(handle, 0, bytes(100_000))
+        fs.close(handle)
+        assert until(lambda: server.ledger.count("MFMT") == 1, within_s=10)  # with another time
+        fs.set_times(PATH, WHEN_NS)
+        drive.view.metadata.expire(ROOT)
+        assert drive.drain(10) == []
+        assert until(lambda: server.stat("/a").modified_ns == WHEN_NS, within_s=10)
+
+    assert not [name for name in asked if name.startswith("ftp-session")]
