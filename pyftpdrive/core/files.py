@@ -37,7 +37,7 @@ from pyftpdrive.spool.attempt import Uploaded
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.staging import Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
-from pyftpdrive.spool.times import OwnTimes, stamp
+from pyftpdrive.spool.times import OwnTimes, same_time, stamp
 from pyftpdrive.spool.uploader import Uploader
 
 log = logging.getLogger(__name__)
@@ -257,15 +257,11 @@ class Files:
         """
         node = require_open(context)
         try:
-            if node.staged is None:
-                return self._read_clean(node, offset, view)
-            return self._read_staged(node, offset, view)
-        except ContentChanged:
-            self._reload(node)
             try:
-                return self._read_clean(node, offset, view)
-            except RemoteError as error:
-                raise fs_error(error) from error
+                return self._read_staged(node, offset, view)
+            except ContentChanged:
+                self._reload(node)
+                return self._read_staged(node, offset, view)
         except RemoteError as error:
             raise fs_error(error) from error
         except OSError as error:
@@ -291,6 +287,7 @@ class Files:
             return node.content
 
     def _read_staged(self, node: FileNode, offset: int, view: memoryview) -> int:
+        """What was written here, on top of the version that it was written over."""
         staged = node.staged
         if staged is None:
             return self._read_clean(node, offset, view)
@@ -302,7 +299,11 @@ class Files:
                     return staged.read_into(offset, view)
 
     def _reload(self, node: FileNode) -> None:
-        """The server's file is not the one that was listed: take the one that is there."""
+        """The server's file is not the one that was listed: take the one that is there.
+
+        Raises:
+            FsError: CONFLICT, something was written here over the version that is gone.
+        """
         if node.unlinked:
             raise FsError(FsStatus.NOT_FOUND, f"{node.path}: deleted while it was open")
         self._view.refresh(parent(node.path))
@@ -310,6 +311,19 @@ class Files:
         with node.lock:
             if node.staged is None:
                 self._take_version_locked(node, entry)
+                return
+            base = node.staged.base
+            if (
+                base is None
+                or entry.size_bytes != base.size_bytes
+                or not same_time(entry.modified_ns, base.modified_ns)
+            ):
+                raise FsError(
+                    FsStatus.CONFLICT, f"{node.path}: changed on the server by another program"
+                )
+            if node.content is not None:  # it came short, and is what it was: fetched anew
+                node.content.release()
+                node.content = None
 
     # -- writing -------------------------------------------------------------------------------
 
