@@ -7,8 +7,9 @@ The systems are mounted in turn (A B A B …) with fresh caches; every byte is c
 medians; what counts is the ratio, since machines are noisy. Needs rclone, curl, fuse3, and the
 unpacked servers of `python -m tests.helpers.real_servers install`.
 
-Further systems: `rclone-tuned`, and `local` (no drive at all: the server's own directory, which
-shows what the rows themselves cost). Ctrl+C ends the run, unmounts, and reports what is known.
+Further systems: `rclone-tuned`, `pyftpdrive-unsynced` (fsync returns at once: what durability
+costs), and `local` (no drive at all: the server's own directory, which shows what the rows
+themselves cost). Ctrl+C ends the run, unmounts, and reports what is known.
 """
 
 from __future__ import annotations

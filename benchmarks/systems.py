@@ -26,6 +26,7 @@ MOUNT_S = 30.0
 UNMOUNT_S = 90.0
 POLL_S = 0.01
 TUNED = "rclone-tuned"
+UNSYNCED = "pyftpdrive-unsynced"
 _TUNING = (
     "--vfs-write-back", "0s", "--attr-timeout", "30s", "--transfers", "8", "--buffer-size", "32M",
 )  # fmt: skip
@@ -200,12 +201,13 @@ class Pyftpdrive(System):
     """The drive of this project, from this source tree."""
 
     name = PYFTPDRIVE
+    module = "pyftpdrive"
 
     def command(self) -> list[str]:
         """See `System.command`."""
         login = ["--username", self.address.username] if self.address.username else []
         return [
-            sys.executable, "-m", "pyftpdrive", "mount", *login,
+            sys.executable, "-m", self.module, "mount", *login,
             "--host", self.address.host, "--port", str(self.address.port),
             "--drive", str(self.drive),
             "--cache-directory", str(self.work / "cache"),
@@ -220,6 +222,13 @@ class Pyftpdrive(System):
             "PYFTPDRIVE_PASSWORD": self.address.password,
             "PYFTPDRIVE_RUNTIME_DIR": str(self.work / "run"),
         }
+
+
+class Unsynced(Pyftpdrive):
+    """The same, on a disk that says at once that it has everything."""
+
+    name = UNSYNCED
+    module = "benchmarks.unsynced"
 
 
 class Local(System):
@@ -237,7 +246,7 @@ class Local(System):
 
 
 SYSTEMS: dict[str, type[System]] = {
-    system.name: system for system in (Pyftpdrive, Rclone, RcloneTuned, Local)
+    system.name: system for system in (Pyftpdrive, Unsynced, Rclone, RcloneTuned, Local)
 }
 
 
