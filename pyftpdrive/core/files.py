@@ -32,7 +32,7 @@ from pyftpdrive.core.view import View
 from pyftpdrive.core.writable import Writable
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import JobControl, Priority
+from pyftpdrive.ftp.jobs import Job, JobControl, Priority
 from pyftpdrive.spool.attempt import Uploaded
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.staging import Base, StagedFile, Staging
@@ -82,6 +82,7 @@ class Files:
         self._clock = clock
         self.nodes = NodeTable()
         self.own_times = OwnTimes()
+        self._times: dict[RemotePath, int] = {}  # on their way; one operation at a time each
         self.uploader = Uploader(
             engine,
             journal,
@@ -550,17 +551,30 @@ class Files:
         self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
 
         self.own_times.give(path, modified_ns)
+        self._times[path] = modified_ns
 
         def set_time(client: FtpClient, _control: JobControl) -> None:
+            if self._times.get(path) != modified_ns:
+                return  # a newer one follows, or the name is another file's by now
             listed_ns = stamp(client, path, modified_ns)
             self._view.retime(path, size, listed_ns, modified_ns)
             node = self.nodes.get(path)
             if node is not None:
                 self._retime(node, listed_ns)
 
+        def ended(_job: Job[None]) -> None:
+            if self._times.get(path) == modified_ns:
+                del self._times[path]
+
         self._engine.submit(
-            self._engine.job(f"set time of {path}", set_time, priority=Priority.UPLOAD)
+            self._engine.job(
+                f"set time of {path}", set_time, priority=Priority.UPLOAD, on_done=ended
+            )
         )
+
+    def take_time(self, path: RemotePath) -> int | None:
+        """The time of *path* that is on its way, if any: it is not set any more."""
+        return self._times.pop(path, None)
 
     def _retime(self, node: FileNode, modified_ns: int | None) -> None:
         """We changed the time on the server ourselves: that is no conflict."""

@@ -180,6 +180,7 @@ class Namespace:
             node = self._files.nodes.get(path)
             self._keep_for_readers(node)
             self._set_aside(node)
+            self._files.take_time(path)
             if node is None or self._on_server(path, node):
                 try:
                     self._delete_remote(path, node)
@@ -330,7 +331,12 @@ class Namespace:
             if node is not None:
                 self._files.settle(node, self._patience_s)
             entry = self._view.entry(old)
-            self._changes.rename(old, new, over)
+            time_ns, replaced_ns = self._files.take_time(old), self._files.take_time(new)
+            try:
+                self._changes.rename(old, new, over)
+            except FsError:
+                self._send_times({old: time_ns, new: replaced_ns})
+                raise
         except FsError:
             self._put_back(target)
             raise
@@ -341,6 +347,12 @@ class Namespace:
                 self._files.nodes.move_locked(node, new)
             self._retarget(node)
         self._moved(old, new, entry)
+        self._send_times({new: time_ns})
+
+    def _send_times(self, times: dict[RemotePath, int | None]) -> None:
+        for path, modified_ns in times.items():
+            if modified_ns is not None:
+                self._files.send_time(path, modified_ns)
 
     def _rename_unsent(self, node: FileNode, new: RemotePath, over: RemoteEntry | None) -> bool:
         """Rename a file that the server has never had: only its target changes.
