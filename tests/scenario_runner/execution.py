@@ -8,6 +8,7 @@ prompt is slower than its deadline (see `steps`), and no callback of the drive i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.scenario_runner.content import describe
 from tests.scenario_runner.grammar import Scenario, Step, all_steps
 from tests.scenario_runner.hosts import UPLOAD_NAME, DirectHost, FuseHost, Host, HostFailure
 from tests.scenario_runner.servers import DiskServer, Server, SimulatedServer
-from tests.scenario_runner.steps import ScenarioFailed, Steps
+from tests.scenario_runner.steps import POLL_S, ScenarioFailed, Steps
 
 HostMaker = Callable[[Scenario, Server, Path], Host]
 HOSTS: dict[str, HostMaker] = {"direct": DirectHost, "fuse": FuseHost}
@@ -146,17 +147,22 @@ class End:
         if not any(waits.values()):
             last = Step("wait", {"until": "spool_empty", "within_s": DRAIN_S}, self.line)
             self.steps.do_wait(last, last.arguments)
-        uploads = host.uploads()
-        found = {
-            "pending": sorted(uploads["pending"]),
-            "held": sorted(row["path"] for row in uploads["held"]),
-        }
+        until = time.monotonic() + DRAIN_S
+        while (found := self._uploads()) != waits and time.monotonic() < until:
+            time.sleep(POLL_S)  # what a kill left twice is still being looked for on the server
         for key, paths in waits.items():
             if found[key] != paths:
                 raise self.failed(f"{key}: {found[key]}, expected {paths}", key)
         host.unmount("command")
         self.steps.mounted = False
         return {path for paths in found.values() for path in paths}
+
+    def _uploads(self) -> dict[str, list[str]]:
+        uploads = self.steps.host.uploads()
+        return {
+            "pending": sorted(uploads["pending"]),
+            "held": sorted(row["path"] for row in uploads["held"]),
+        }
 
     def _check_remote(self, tree: dict[str, bytes | None]) -> None:
         for path, text in self.expect.get("remote", {}).items():
