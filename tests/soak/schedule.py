@@ -548,7 +548,10 @@ class Schedule:
             self.refused(error)
             return
         if handle.path and now is not None and not self.writers(handle.path):
-            self.model.settle(handle.path, now)
+            if len(self.model.at(handle.path).right) > 1:  # a rename over it is in doubt
+                self.model.doubt(handle.path, now)
+            else:
+                self.model.settle(handle.path, now)
             self.model.at(handle.path).held_ok = True  # its base may have changed
 
     def list(self) -> None:
