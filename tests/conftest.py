@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from simulators.fake_winfsp import wheel
 from tests.helpers import capabilities, guards
 
 HERE = Path(__file__).resolve().parent
@@ -84,6 +86,23 @@ def isolated_home(
         monkeypatch.setenv(f"GIT_{role}_NAME", "Test")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.invalid")
     return home
+
+
+# -- what is fetched once ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def winfspy() -> None:
+    """winfspy's own code above the fake WinFsp; fetched from the package index when it is missing.
+
+    Of the session, so that pip still sees the user's configuration.
+    """
+    if sys.platform == "win32":
+        pytest.skip("the fake WinFsp is for other systems")
+    try:
+        wheel.fetch()
+    except wheel.WheelMissingError as missing:
+        pytest.skip(str(missing))
 
 
 # -- guards ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from simulators.fake_winfsp import wheel
 from tests.helpers import real_servers
 
 VARIABLE = "PYFTPDRIVE_TEST_REQUIRE"
@@ -42,6 +43,7 @@ CAPABILITIES: dict[str, Callable[[], str | None]] = {
     "libfuse3": _libfuse,
     "fusermount3": _program("fusermount3"),
     "servers": _servers,
+    "winfspy": wheel.missing,
     "git": _program("git"),
     "sqlite3": _program("sqlite3"),
     "rsync": _program("rsync"),

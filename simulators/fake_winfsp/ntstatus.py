@@ -1,0 +1,197 @@
+"""NTSTATUS and Win32 error codes, and the error that a Win32 call ends with."""
+
+from __future__ import annotations
+
+import errno
+
+SUCCESS = 0x00000000
+PENDING = 0x00000103
+BUFFER_OVERFLOW = 0x80000005
+NO_MORE_FILES = 0x80000006
+UNSUCCESSFUL = 0xC0000001
+NOT_IMPLEMENTED = 0xC0000002
+INVALID_HANDLE = 0xC0000008
+INVALID_PARAMETER = 0xC000000D
+NO_SUCH_DEVICE = 0xC000000E
+NO_SUCH_FILE = 0xC000000F
+INVALID_DEVICE_REQUEST = 0xC0000010
+END_OF_FILE = 0xC0000011
+ACCESS_DENIED = 0xC0000022
+BUFFER_TOO_SMALL = 0xC0000023
+OBJECT_NAME_INVALID = 0xC0000033
+OBJECT_NAME_NOT_FOUND = 0xC0000034
+OBJECT_NAME_COLLISION = 0xC0000035
+OBJECT_PATH_INVALID = 0xC0000039
+OBJECT_PATH_NOT_FOUND = 0xC000003A
+OBJECT_PATH_SYNTAX_BAD = 0xC000003B
+SHARING_VIOLATION = 0xC0000043
+FILE_LOCK_CONFLICT = 0xC0000054
+LOCK_NOT_GRANTED = 0xC0000055
+DELETE_PENDING = 0xC0000056
+INVALID_SECURITY_DESCR = 0xC0000079
+RANGE_NOT_LOCKED = 0xC000007E
+DISK_FULL = 0xC000007F
+INSUFFICIENT_RESOURCES = 0xC000009A
+MEDIA_WRITE_PROTECTED = 0xC00000A2
+IO_TIMEOUT = 0xC00000B5
+FILE_IS_A_DIRECTORY = 0xC00000BA
+NOT_SUPPORTED = 0xC00000BB
+NOT_SAME_DEVICE = 0xC00000D4
+UNEXPECTED_IO_ERROR = 0xC00000E9
+DIRECTORY_NOT_EMPTY = 0xC0000101
+FILE_CORRUPT_ERROR = 0xC0000102
+NOT_A_DIRECTORY = 0xC0000103
+CANCELLED = 0xC0000120
+CANNOT_DELETE = 0xC0000121
+FILE_DELETED = 0xC0000123
+FILE_CLOSED = 0xC0000128
+CONNECTION_DISCONNECTED = 0xC000020C
+CONNECTION_RESET = 0xC000020D
+RETRY = 0xC000022D
+HOST_UNREACHABLE = 0xC000023D
+CONNECTION_ABORTED = 0xC0000241
+LOGON_FAILURE = 0xC000006D
+NETWORK_UNREACHABLE = 0xC000023C
+CONNECTION_REFUSED = 0xC0000236
+INVALID_VOLUME_LABEL = 0xC0000086
+NETWORK_NAME_DELETED = 0xC00000C9
+BAD_NETWORK_PATH = 0xC00000BE
+BAD_NETWORK_NAME = 0xC00000CC
+
+ERROR_FILE_NOT_FOUND = 2
+ERROR_PATH_NOT_FOUND = 3
+ERROR_ACCESS_DENIED = 5
+ERROR_INVALID_HANDLE = 6
+ERROR_NOT_SAME_DEVICE = 17
+ERROR_NO_MORE_FILES = 18
+ERROR_SHARING_VIOLATION = 32
+ERROR_LOCK_VIOLATION = 33
+ERROR_HANDLE_EOF = 38
+ERROR_FILE_EXISTS = 80
+ERROR_INVALID_PARAMETER = 87
+ERROR_INVALID_NAME = 123
+ERROR_DIR_NOT_EMPTY = 145
+ERROR_NOT_LOCKED = 158
+ERROR_ALREADY_EXISTS = 183
+ERROR_FILENAME_EXCED_RANGE = 206
+ERROR_DIRECTORY = 267
+ERROR_OPERATION_ABORTED = 995
+ERROR_MR_MID_NOT_FOUND = 317
+ERROR_UNABLE_TO_MOVE_REPLACEMENT_2 = 1177
+
+WIN32 = {
+    PENDING: 997,
+    BUFFER_OVERFLOW: 234,
+    NO_MORE_FILES: 18,
+    UNSUCCESSFUL: 31,
+    NOT_IMPLEMENTED: 1,
+    INVALID_HANDLE: 6,
+    INVALID_PARAMETER: 87,
+    NO_SUCH_DEVICE: 2,
+    NO_SUCH_FILE: 2,
+    INVALID_DEVICE_REQUEST: 1,
+    END_OF_FILE: 38,
+    ACCESS_DENIED: 5,
+    BUFFER_TOO_SMALL: 122,
+    OBJECT_NAME_INVALID: 123,
+    OBJECT_NAME_NOT_FOUND: 2,
+    OBJECT_NAME_COLLISION: 183,
+    OBJECT_PATH_INVALID: 161,
+    OBJECT_PATH_NOT_FOUND: 3,
+    OBJECT_PATH_SYNTAX_BAD: 161,
+    SHARING_VIOLATION: 32,
+    FILE_LOCK_CONFLICT: 33,
+    LOCK_NOT_GRANTED: 33,
+    DELETE_PENDING: 5,
+    INVALID_SECURITY_DESCR: 1338,
+    RANGE_NOT_LOCKED: 158,
+    DISK_FULL: 112,
+    INSUFFICIENT_RESOURCES: 1450,
+    MEDIA_WRITE_PROTECTED: 19,
+    IO_TIMEOUT: 121,
+    FILE_IS_A_DIRECTORY: 5,
+    NOT_SUPPORTED: 50,
+    NOT_SAME_DEVICE: 17,
+    UNEXPECTED_IO_ERROR: 1117,
+    DIRECTORY_NOT_EMPTY: 145,
+    FILE_CORRUPT_ERROR: 1392,
+    NOT_A_DIRECTORY: 267,
+    CANCELLED: 995,
+    CANNOT_DELETE: 5,
+    FILE_DELETED: 5,
+    FILE_CLOSED: 6,
+    CONNECTION_DISCONNECTED: 64,
+    CONNECTION_RESET: 64,
+    RETRY: 1237,
+    HOST_UNREACHABLE: 1232,
+    CONNECTION_ABORTED: 1236,
+    LOGON_FAILURE: 1326,
+    NETWORK_UNREACHABLE: 1231,
+    CONNECTION_REFUSED: 1225,
+    INVALID_VOLUME_LABEL: 154,
+    NETWORK_NAME_DELETED: 64,
+    BAD_NETWORK_PATH: 53,
+    BAD_NETWORK_NAME: 67,
+}
+"""As RtlNtStatusToDosError: NTSTATUS -> Win32."""
+
+_ERRNO = {
+    2: errno.ENOENT,
+    3: errno.ENOENT,
+    5: errno.EACCES,
+    6: errno.EBADF,
+    17: errno.EXDEV,
+    18: errno.ENOENT,
+    19: errno.EACCES,
+    32: errno.EACCES,
+    33: errno.EACCES,
+    53: errno.ENOENT,
+    67: errno.ENOENT,
+    80: errno.EEXIST,
+    112: errno.ENOSPC,
+    145: errno.ENOTEMPTY,
+    161: errno.ENOENT,
+    183: errno.EEXIST,
+    206: errno.ENOENT,
+}
+"""As the C runtime, thus Python's OSError on Windows: Win32 -> errno, else EINVAL."""
+
+_NAMES = {
+    value: name
+    for name, value in globals().items()
+    if name.isupper() and not name.startswith(("_", "ERROR_", "WIN32")) and type(value) is int
+}
+
+
+def win32_of(status: int) -> int:
+    """The Win32 code that a program sees for *status*."""
+    return WIN32.get(status, ERROR_MR_MID_NOT_FOUND)
+
+
+def name_of(status: int) -> str:
+    """STATUS_… or the number."""
+    name = _NAMES.get(status)
+    return f"STATUS_{name}" if name else f"NTSTATUS 0x{status:08X}"
+
+
+class NtError(Exception):
+    """A request ended with *status*. Stays inside of the simulator."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(name_of(status))
+        self.status = status
+
+
+class Win32Error(OSError):
+    """A Win32 call failed: `winerror`, `ntstatus` (None: kernel32 itself said no), `errno`."""
+
+    def __init__(self, winerror: int, ntstatus: int | None, call: str, path: str = "") -> None:
+        said = f", {name_of(ntstatus)}" if ntstatus is not None else ""
+        super().__init__(_ERRNO.get(winerror, errno.EINVAL), f"{call}: error {winerror}{said}")
+        self.winerror: int = winerror
+        self.ntstatus = ntstatus
+        self.call = call
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.strerror}{f' ({self.path})' if self.path else ''}"
