@@ -258,10 +258,19 @@ def unpack_servers() -> None:
         say("not all of them can run here: the tests of those are skipped")
 
 
+def fetch_winfspy() -> None:
+    """Fetch the wheel whose code runs above the fake WinFsp, once; without it tests are skipped."""
+    command = [str(venv_python()), "-m", "simulators.fake_winfsp.wheel", "fetch"]
+    done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        say(f"{done.stderr.strip()}: the tests of the Windows drive are skipped")
+
+
 def test(arguments: list[str]) -> int:
     """The whole suite in parallel, with coverage by layer; *arguments* go to pytest instead."""
     prepare("dev", tests=True)
     unpack_servers()
+    fetch_winfspy()
     if arguments:
         command = [venv_python(), "-m", "pytest", *arguments]
         return subprocess.run([str(part) for part in command], cwd=PROJECT, check=False).returncode

@@ -72,6 +72,7 @@ class Callbacks:
         self._fs = file_system
         self._interface = ffi.new("FSP_FILE_SYSTEM_INTERFACE *", interface[0])
         self._log = log
+        self._open_contexts: set[int] = set()
         self.violations: list[str] = []
 
     def has(self, op: str) -> bool:
@@ -86,6 +87,12 @@ class Callbacks:
         address = int(ffi.cast("uintptr_t", context)) if context is not None else 0
         number = self._log.begin(op, path)
         try:
+            if address and address not in self._open_contexts:
+                # An expired request that got its turn after Close: real memory would be free.
+                status = ntstatus.CANCELLED
+                return status
+            if op == "Close":
+                self._open_contexts.discard(address)
             status = function(self._fs, *arguments) or 0
         finally:
             self._log.end(number, status, address, details)
@@ -148,6 +155,7 @@ class Callbacks:
         found.NormalizedName, found.NormalizedNameSize = normalized, 0xFFFF
         info = ffi.cast("FSP_FSCTL_FILE_INFO *", found)
         self._checked(op, name, None, arguments(context, info), **details)
+        self._open_contexts.add(int(ffi.cast("uintptr_t", context[0])))
         size = found.NormalizedNameSize
         told = None if size == 0xFFFF else ffi.unpack(normalized, size // 2)
         return Opened(context=context[0], info=file_info(info), normalized_name=told)

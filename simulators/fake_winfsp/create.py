@@ -328,6 +328,10 @@ def detach(volume: Volume, handle: FileHandle) -> None:
 
 def close_context(volume: Volume, handle: FileHandle) -> None:
     """Post Close: some time later, and nobody waits for it."""
+    if not volume.params.context_per_open and handle.node.handles:
+        told = f"Close {handle.path} of a context that others use: UmFileContextIsUserContext2 = 0"
+        volume.callbacks.violations.append(told)  # a real one would go on with freed memory
+        return
 
     def close() -> None:
         volume.callbacks.close(handle.context, handle.path)

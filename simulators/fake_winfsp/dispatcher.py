@@ -109,6 +109,16 @@ class Dispatcher:
         with self._condition:
             return self._condition.wait_for(lambda: not self._busy and not self._queue, patience_s)
 
+    def wait_until_queued(self, count: int = 1, patience_s: float = 30.0) -> None:
+        """For tests: return once *count* requests wait for a worker.
+
+        Raises:
+            AssertionError: that never happened.
+        """
+        with self._condition:
+            if not self._condition.wait_for(lambda: len(self._queue) >= count, patience_s):
+                raise AssertionError("nothing is queued")
+
     def _admit(self, request: _Request[Any]) -> None:
         if not self._running:
             raise ntstatus.NtError(ntstatus.CANCELLED)

@@ -18,16 +18,35 @@ class ReadersWriterLock:
         self._readers = 0
         self._writing = False
         self._writers_waiting = 0
+        self._readers_waiting = 0
+
+    def wait_until_waiting(self, count: int = 1, patience_s: float = 30.0) -> None:
+        """For tests: return once *count* others wait for it.
+
+        Raises:
+            AssertionError: that never happened.
+        """
+
+        def there() -> bool:
+            return self._writers_waiting + self._readers_waiting >= count
+
+        with self._condition:
+            if not self._condition.wait_for(there, patience_s):
+                raise AssertionError("nobody waits for this lock")
 
     def acquire(self, *, exclusive: bool) -> None:
         """Wait for it."""
         with self._condition:
             if not exclusive:
+                self._readers_waiting += 1
+                self._condition.notify_all()
                 while self._writing or self._writers_waiting:
                     self._condition.wait()
+                self._readers_waiting -= 1
                 self._readers += 1
                 return
             self._writers_waiting += 1
+            self._condition.notify_all()
             while self._writing or self._readers:
                 self._condition.wait()
             self._writers_waiting -= 1

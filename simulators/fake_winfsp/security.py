@@ -40,10 +40,6 @@ RIGHTS = {
     "GR": c.GENERIC_READ,
     "GW": c.GENERIC_WRITE,
     "GX": c.GENERIC_EXECUTE,
-    "RC": c.READ_CONTROL,
-    "SD": c.DELETE,
-    "WD": c.WRITE_DAC,
-    "WO": c.WRITE_OWNER,
     "CC": 0x01,
     "DC": 0x02,
     "LC": 0x04,
@@ -53,6 +49,10 @@ RIGHTS = {
     "DT": 0x40,
     "LO": 0x80,
     "CR": 0x100,
+    "SD": c.DELETE,
+    "RC": c.READ_CONTROL,
+    "WD": c.WRITE_DAC,
+    "WO": c.WRITE_OWNER,
 }
 _WHOLE = {value: name for name, value in list(RIGHTS.items())[:8]}
 _ACE_FLAGS = {"OI": 1, "CI": 2, "NP": 4, "IO": 8, "ID": 0x10, "SA": 0x40, "FA": 0x80}

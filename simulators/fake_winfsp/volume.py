@@ -143,7 +143,7 @@ class OperationGuard:
     def __init__(self, file_system: CData, default: CData) -> None:
         self._fs = file_system
         self._default = default
-        self._lock = ReadersWriterLock()
+        self.lock = ReadersWriterLock()
 
     @contextmanager
     def held(self, level: str) -> Iterator[None]:
@@ -162,7 +162,7 @@ class OperationGuard:
             if level == "free" and not coarse:
                 yield
                 return
-            with self._lock.held(exclusive=coarse or level == "exclusive"):
+            with self.lock.held(exclusive=coarse or level == "exclusive"):
                 yield
 
 

@@ -147,13 +147,13 @@ def _windows_like(place: Path) -> Iterator[None]:
 
     registry = sys.modules.get("winreg")
     sys.modules["winreg"] = types.ModuleType("winreg")
-    os.add_dll_directory = lambda _path: None  # type: ignore[attr-defined]
+    vars(os)["add_dll_directory"] = lambda _path: None
     ctypes.util.find_library = find
     try:
         yield
     finally:
         ctypes.util.find_library = find_library
-        del os.add_dll_directory  # type: ignore[attr-defined]
+        del vars(os)["add_dll_directory"]
         del sys.modules["winreg"]
         if registry is not None:
             sys.modules["winreg"] = registry

@@ -3,6 +3,7 @@
 The cases are read from the wheel; here are only the Win32 calls that they name.
 """
 
+# ruff: noqa: N802
 from __future__ import annotations
 
 import datetime
