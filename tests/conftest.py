@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def winfspy() -> None:
 
     Of the session, so that pip still sees the user's configuration.
     """
-    if sys.platform == "win32":
+    if os.name == "nt":
         pytest.skip("the fake WinFsp is for other systems")
     try:
         wheel.fetch()

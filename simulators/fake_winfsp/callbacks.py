@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,7 @@ class Callbacks:
         status = ntstatus.UNSUCCESSFUL
         address = int(ffi.cast("uintptr_t", context)) if context is not None else 0
         number = self._log.begin(op, path)
+        began_s = time.perf_counter()
         try:
             if address and address not in self._open_contexts:
                 # An expired request that got its turn after Close: real memory would be free.
@@ -95,7 +97,7 @@ class Callbacks:
                 self._open_contexts.discard(address)
             status = function(self._fs, *arguments) or 0
         finally:
-            self._log.end(number, status, address, details)
+            self._log.end(number, status, address, time.perf_counter() - began_s, details)
         return status
 
     def _checked(self, *arguments: Any, **details: Any) -> None:

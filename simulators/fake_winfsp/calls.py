@@ -23,6 +23,7 @@ class Call:
     status: int
     thread: int  # the worker's identifier
     context: int  # the file context's address, 0 where there is none
+    seconds: float  # in winfspy and the program, for benchmarks; before() is not counted
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -53,7 +54,14 @@ class CallLog:
             before(path)
         return number
 
-    def end(self, number: int, status: int, context: int, details: Mapping[str, Any]) -> None:
+    def end(
+        self,
+        number: int,
+        status: int,
+        context: int,
+        seconds: float,
+        details: Mapping[str, Any],
+    ) -> None:
         """It returned."""
         with self._condition:
             op, path = self._running.pop(number)
@@ -65,6 +73,7 @@ class CallLog:
                     status=status,
                     thread=threading.get_ident(),
                     context=context,
+                    seconds=seconds,
                     details=details,
                 )
             )

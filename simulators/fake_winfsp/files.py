@@ -277,7 +277,7 @@ def close(volume: Volume, handle: FileHandle) -> None:
             if flags or not volume.params.cleanup_when_modified_only:
                 volume.dispatcher.call(lambda: _cleanup(volume, handle, flags))
         except NtError:
-            volume.drop_context(f"{handle.path}: closed after the dispatcher's end")
+            volume.drop_context(f"{handle.path}: its cleanup was not answered")
         finally:
             name = node.name
             detach(volume, handle)

@@ -52,7 +52,7 @@ def unpacked() -> Path:
 
 def missing() -> str | None:
     """Why winfspy can't be imported here, None: it can. Asks no network."""
-    if sys.platform == "win32":
+    if os.name == "nt":
         return "on Windows there is the real one"
     if importlib.util.find_spec("cffi") is None:
         return "no cffi: pip install cffi"
