@@ -121,9 +121,9 @@ def _fill(volume: Volume, handle: FileHandle, marker: str | None) -> tuple[list[
 
     entries, ended = volume.dispatcher.call(ask)
     _check_entries(volume, handle, marker, entries)
-    timeout_s = volume.params.dir_info_timeout_s
-    if timeout_s and len(node.listings) < LISTINGS_CACHED_MAX:
-        node.listings[marker] = (entries, ended, now_s + timeout_s)
+    if len(node.listings) < LISTINGS_CACHED_MAX:
+        until_s = now_s + volume.params.dir_info_timeout_s
+        node.listings[marker] = (entries, ended, until_s)
     return entries, ended
 
 

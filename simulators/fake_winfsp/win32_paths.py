@@ -11,6 +11,7 @@ from simulators.fake_winfsp import files, listing, security
 from simulators.fake_winfsp import ntstatus as nt
 from simulators.fake_winfsp.callbacks import FileInfo
 from simulators.fake_winfsp.constants import Disposition
+from simulators.fake_winfsp.create import CreateRequest, create
 from simulators.fake_winfsp.ntstatus import Win32Error
 from simulators.fake_winfsp.win32_directories import DirectoryCalls
 from simulators.fake_winfsp.win32_files import BACKUP, OpenFile, as_seen
@@ -257,7 +258,25 @@ class PathCalls(DirectoryCalls):
             change = security.parse_sddl(sddl)
             files.set_security(file.volume, file.handle, information, change)
 
-    def nt_create(self, path: str, access: int, disposition: Disposition, options: int = 0) -> int:
-        """NtCreateFile by a Win32 path: SUPERSEDE and options that CreateFile can't say."""
-        file, _ = self._nt_open("NtCreateFile", path, access, options, disposition=disposition)
-        return self._register(file)
+    def nt_create(
+        self,
+        path: str,
+        access: int,
+        disposition: Disposition,
+        options: int = 0,
+        *,
+        below: int | None = None,
+    ) -> int:
+        """NtCreateFile by a Win32 path, or a name *below* an open directory's handle.
+
+        It has SUPERSEDE and options that CreateFile can't say.
+        """
+        call = "NtCreateFile"
+        if below is None:
+            file, _ = self._nt_open(call, path, access, options, disposition=disposition)
+            return self._register(file)
+        directory = self._file(below, call)
+        request = CreateRequest(name=path, access=access, disposition=disposition, options=options)
+        with self._translated(call, path):
+            handle, _ = create(directory.volume, request, directory.handle)
+        return self._register(OpenFile(volume=directory.volume, handle=handle, path=path))

@@ -160,6 +160,20 @@ def test_case_insensitive_volume_upper_cases_what_it_says_of_open_files() -> Non
         assert "\\Dir\\File.txt" in [call.path for call in pc.windows.calls.of("Open")]
 
 
+def test_open_below_a_handle_continues_its_upper_cased_name() -> None:
+    with machine() as pc:
+        pc.kernel32.create_directory("X:\\Dir")
+        pc.put("X:\\Dir\\File.txt")
+        folder = pc.kernel32.create_file(
+            "X:\\Dir", c.GENERIC_READ, 7, flags=c.FILE_FLAG_BACKUP_SEMANTICS
+        )
+        handle = pc.kernel32.nt_create("File.txt", c.GENERIC_READ, c.Disposition.OPEN, below=folder)
+        pc.kernel32.close_handle(handle)
+        pc.kernel32.close_handle(folder)
+
+        assert pc.windows.calls.of("Open")[-1].path == "\\DIR\\File.txt"
+
+
 def test_case_sensitive_volume_keeps_the_case() -> None:
     with machine(case_sensitive_search=1) as pc:
         pc.put("X:\\File.txt")
@@ -171,6 +185,8 @@ def test_case_sensitive_volume_keeps_the_case() -> None:
 
 def test_normalized_name_of_the_file_system_is_the_name_from_then_on() -> None:
     def make() -> Any:
+        from pathlib import PureWindowsPath
+
         from winfspy.memfs import InMemoryFileSystemOperations
         from winfspy.plumbing import ffi, lib
 
@@ -178,15 +194,11 @@ def test_normalized_name_of_the_file_system_is_the_name_from_then_on() -> None:
             def ll_open(self, file_name, *arguments):
                 status = super().ll_open(file_name, *arguments)
                 told = lib.FspFileSystemGetOpenFileInfo(arguments[-1])
-                true = str(self._entries_name(ffi.string(file_name))).encode("utf-16-le")
+                path = PureWindowsPath(ffi.string(file_name))
+                true = self._entries[path].file_name.encode("utf-16-le")
                 ffi.memmove(told.NormalizedName, true, len(true))
                 told.NormalizedNameSize = len(true)
                 return status
-
-            def _entries_name(self, name):
-                from pathlib import PureWindowsPath
-
-                return self._entries[PureWindowsPath(name)].file_name
 
         return memory(Normalizing)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_four_slow_reads_freeze_a_drive_with_four_workers() -> None:
             pc.put(f"X:\\{name}", b"x")
         pc.windows.settle()
         with held(pc.windows, "Read") as gate:
-            readers = [Program(lambda name=name: pc.get(f"X:\\{name}")) for name in "abcd"]
+            readers = [Program(partial(pc.get, f"X:\\{name}")) for name in "abcd"]
             pc.windows.calls.wait_until_running("Read", count=4)
             fifth = Program(lambda: pc.kernel32.exists("X:\\a"))
 
@@ -145,7 +146,7 @@ def test_one_file_has_many_readers_or_one_writer() -> None:
         node = pc.windows.volume.node("\\a")
         assert node is not None
         with held(pc.windows, "Read") as gate:
-            reads = [Program(lambda h=handle: pc.kernel32.read_file(h, 1)) for handle in handles]
+            reads = [Program(partial(pc.kernel32.read_file, handle, 1)) for handle in handles]
             pc.windows.calls.wait_until_running("Read", count=2)
             write = Program(lambda: pc.kernel32.write_file(writer, b"y"))
             node.lock.wait_until_waiting(1)
@@ -267,7 +268,7 @@ def test_programs_at_once_see_whole_files() -> None:
                 pc.kernel32.move_file_ex(path, path + ".done")
                 assert pc.get(path + ".done") == data[number]
 
-        programs = [Program(lambda number=number: work(number)) for number in range(4)]
+        programs = [Program(partial(work, number)) for number in range(4)]
         for program in programs:
             program.result()
         pc.windows.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,9 +57,17 @@ def test_directory_cache_dies_with_its_handle_and_with_each_change() -> None:
         pc.kernel32.list_directory("X:")
         pc.kernel32.list_directory("X:")
         assert pc.ops("ReadDirectory") == ["ReadDirectory"]
-        pc.put("X:\\new")
-        assert pc.kernel32.list_directory("X:") == ["new"]
-        assert pc.ops("ReadDirectory") == ["ReadDirectory"]
+        changes: list[tuple[Callable[[], None], list[str]]] = [
+            (lambda: pc.put("X:\\new"), ["new"]),
+            (lambda: pc.kernel32.create_directory("X:\\d"), ["d", "new"]),
+            (lambda: pc.kernel32.move_file_ex("X:\\new", "X:\\d\\new"), ["d"]),
+            (lambda: pc.kernel32.delete_file("X:\\d\\new"), ["d"]),
+            (lambda: pc.kernel32.remove_directory("X:\\d"), []),
+        ]
+        for change, left in changes:
+            change()
+            assert pc.kernel32.list_directory("X:") == left
+        pc.ops()
         pc.kernel32.close_handle(handle)
 
         pc.kernel32.list_directory("X:")
@@ -124,8 +133,7 @@ def test_information_is_believed_for_its_timeout() -> None:
 
 def test_size_of_the_volume_is_believed_for_its_own_timeout() -> None:
     clock = ManualClock()
-    times = {"volume_info_timeout_valid": 1, "volume_info_timeout": 5000}
-    with machine(clock=clock, **times) as pc:
+    with machine(clock=clock, volume_info_timeout_valid=1, volume_info_timeout=5000) as pc:
         for seconds in (0, 4, 2):
             clock.advance(seconds)
             pc.kernel32.get_disk_free_space_ex("X:\\")
@@ -317,9 +325,12 @@ def test_old_winfsp_has_no_room_for_this_wheels_parameters() -> None:
             winfspy.FileSystem("X:", memory())
 
 
-@pytest.mark.parametrize("step", ["mount_status", "dispatcher_status"])
-def test_step_of_the_start_fails_as_told(step: str) -> None:
-    with FakeWindows(Settings(**{step: nt.ACCESS_DENIED})):
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(mount_status=nt.ACCESS_DENIED), Settings(dispatcher_status=nt.ACCESS_DENIED)],
+)
+def test_step_of_the_start_fails_as_told(settings: Settings) -> None:
+    with FakeWindows(settings):
         import winfspy
 
         drive = winfspy.FileSystem("X:", memory())

@@ -156,7 +156,7 @@ def test_every_error_status_has_a_win32_code() -> None:
     assert ours <= set(ntstatus.WIN32)
 
 
-def test_win32_error_is_an_os_error_with_pythons_class() -> None:
+def test_win32_error_is_an_os_error_with_an_errno() -> None:
     assert isinstance(Win32Error(2, ntstatus.OBJECT_NAME_NOT_FOUND, "CreateFile"), OSError)
     assert Win32Error(995, None, "ReadFile").errno == 22
     assert str(Win32Error(5, ntstatus.DELETE_PENDING, "CreateFile", "X:\\a")) == (
