@@ -19,12 +19,12 @@
 | `windows.memory` | the heap's ledger: `.blocks()`, `.faults` |
 | `windows.problems()` | asserted at the end: double frees, reads that return too much, listings that go round in circles, crashes of the simulator |
 
-Modelled: as `facts` says in each module
+Modelled:
 - create: GetSecurityByName, access check (ACEs, READONLY, the directory's DELETE_CHILD), Open or
   Create, sharing and delete-pending (Close without Cleanup), then Overwrite; relative opens.
 - node names upper-cased when CaseSensitiveSearch = 0, unless a NormalizedName is given.
 - one context a name when UmFileContextIsUserContext2 = 0 (so that winfspy's error shows).
-- Cleanup flags, PostCleanupWhenModifiedOnly, TRIM on the last close, Close posted, not waited for.
+- Cleanup flags, PostCleanupWhenModifiedOnly; Close is posted, not waited for.
 - CanDelete after GetFileInfo; not for DELETE_ON_CLOSE. `set_delete` and `control` never.
 - rename: target directory opened first, open files below or in the way, READONLY in the way.
 - listings: 64 KiB buffers, markers, patterns with DOS wildcards, GetDirInfoByName, the cache of an
@@ -38,12 +38,14 @@ Modelled: as `facts` says in each module
 Not modelled: FileInfoTimeout = -1 (the NT cache: FspFileSystemCreate refuses it with
 STATUS_NOT_SUPPORTED), mapped files and paging I/O (ConstrainedIo), oplocks, named streams, reparse
 points, extended attributes, change notification, POSIX delete and rename, 8.3 names, a current
-directory, CREATE_ALWAYS refusing HIDDEN and SYSTEM files, files made in a directory whose deletion
+directory, an administrator's token, UmFileContextIsFullContext, CREATE_ALWAYS refusing HIDDEN and SYSTEM files, files made in a directory whose deletion
 is pending, waiting byte-range locks, volume flush, filters such as a virus scanner, WinFsp's service.
 
 Verify on Windows (our reading, nothing has measured it): the status of an expired IRP (CANCELLED),
 of a request after stop (CANCELLED), which Cleanup flags come with metadata changes, that queries of
-one directory exclude each other, MEDIA_WRITE_PROTECTED at create on a read-only volume, the node's
+one directory exclude each other, that GetDirInfoByName is asked for the upper-cased name on a
+case-insensitive volume (winfspy answers with the name that it was asked for: override its
+`ll_get_dir_info_by_name` to give the true one), MEDIA_WRITE_PROTECTED at create on a read-only volume, the node's
 name after a rename on a case-insensitive volume, ReplaceFile's order of calls.
 
 A mismatch with a real trace is an error of the simulator first. It is only its authors' reading;

@@ -60,7 +60,7 @@ def _by_name(volume: Volume, handle: FileHandle, state: Enumeration) -> list[Dir
     if state.name_given:
         return []
     state.name_given = True
-    name = state.pattern or ""
+    name = volume.key_of(state.pattern or "")  # the driver matches with upper-cased patterns
 
     def ask() -> DirEntry:
         with volume.guard.held("shared"):

@@ -136,7 +136,7 @@ def test_surrogate_pairs_come_through_every_call_with_a_name() -> None:
         pc.put("X:\\Grüße 💾\\ünï💾.txt", b"x")
 
         assert pc.kernel32.list_directory("X:\\Grüße 💾") == ["ünï💾.txt"]
-        assert [e.name for e in pc.kernel32.find_files("X:\\Grüße 💾\\ünï💾.txt")] == ["ünï💾.txt"]
+        assert [e.name for e in pc.kernel32.find_files("X:\\Grüße 💾\\ünï*")] == ["ünï💾.txt"]
         pc.kernel32.move_file_ex("X:\\Grüße 💾\\ünï💾.txt", "X:\\𝄞.txt")
         assert pc.get("X:\\𝄞.txt") == b"x"
 

@@ -1,0 +1,121 @@
+"""Random programs on winfspy's memory file system: the drive is what a plain model says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from simulators.fake_winfsp import Win32Error
+from simulators.fake_winfsp import constants as c
+from tests.helpers.fake_windows import Machine, machine
+
+pytestmark = pytest.mark.usefixtures("winfspy")
+NAMES = ("a", "B", "Ünï💾", "long name.txt")
+STEPS = 80
+
+
+class Model:
+    """Files by upper-case path; None: a directory."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, bytes | None] = {"": None}
+
+    def children(self, path: str) -> list[str]:
+        return [name for name in self.tree if name and name.rpartition("\\")[0] == path]
+
+    def is_file(self, path: str) -> bool:
+        return self.tree.get(path) is not None
+
+    def is_directory(self, path: str) -> bool:
+        return path in self.tree and self.tree[path] is None
+
+    def put(self, path: str, data: bytes) -> bool:
+        parent = path.rpartition("\\")[0]
+        if not self.is_directory(parent) or self.is_directory(path):
+            return False
+        self.tree[path] = data
+        return True
+
+    def make(self, path: str) -> bool:
+        if path in self.tree or not self.is_directory(path.rpartition("\\")[0]):
+            return False
+        self.tree[path] = None
+        return True
+
+    def delete(self, path: str) -> bool:
+        if not self.is_file(path):
+            return False
+        del self.tree[path]
+        return True
+
+    def remove(self, path: str) -> bool:
+        if not self.is_directory(path) or self.children(path) or not path:
+            return False
+        del self.tree[path]
+        return True
+
+    def move(self, path: str, target: str) -> bool:
+        parent = target.rpartition("\\")[0]
+        into_itself = target.startswith(path + "\\")
+        if path not in self.tree or not self.is_directory(parent) or into_itself:
+            return False
+        if target != path and (
+            self.is_directory(target) or (target in self.tree and self.is_directory(path))
+        ):
+            return False
+        if target == path and self.is_directory(path):
+            return False
+        for old in [name for name in self.tree if name == path or name.startswith(path + "\\")]:
+            self.tree[target + old[len(path) :]] = self.tree.pop(old)
+        return True
+
+
+def step(pc: Machine, model: Model, dice: random.Random) -> None:
+    def path() -> str:
+        return "".join(f"\\{dice.choice(NAMES)}" for _ in range(dice.randint(1, 3)))
+
+    one, two, data = path(), path(), dice.randbytes(dice.randint(0, 200))
+    small, large = one.upper(), two.upper()
+    kernel32, replace = pc.kernel32, c.MOVEFILE_REPLACE_EXISTING
+    acts: list[tuple[Callable[[], object], Callable[[], bool]]] = [
+        (lambda: pc.put("X:" + one, data), lambda: model.put(small, data)),
+        (lambda: kernel32.create_directory("X:" + one), lambda: model.make(small)),
+        (lambda: kernel32.delete_file("X:" + one), lambda: model.delete(small)),
+        (lambda: kernel32.remove_directory("X:" + one), lambda: model.remove(small)),
+        (
+            lambda: kernel32.move_file_ex("X:" + one, "X:" + two, replace),
+            lambda: model.move(small, large),
+        ),
+    ]
+    act, expected = dice.choices(acts, weights=(4, 3, 2, 1, 3))[0]
+    try:
+        act()
+        done = True
+    except Win32Error:
+        done = False
+    assert done == expected(), (one, two, pc.windows.calls.lines()[-8:])
+
+
+def compare(pc: Machine, model: Model) -> None:
+    for path, data in model.tree.items():
+        if data is not None:
+            assert pc.get("X:" + path) == data
+        else:
+            listed = {name.upper() for name in pc.kernel32.list_directory("X:" + path)}
+            assert listed == {name.rpartition("\\")[2] for name in model.children(path)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_leave_what_the_model_has_and_nothing_open(seed: int) -> None:
+    dice, model = random.Random(seed), Model()
+    with machine(case_sensitive_search=seed % 2, file_info_timeout=1000 * (seed % 3)) as pc:
+        for _ in range(STEPS):
+            step(pc, model, dice)
+        compare(pc, model)
+        pc.windows.settle()
+
+        assert pc.operations._opened_objs == {}
+        assert pc.windows.volume.open_handles() == []
+        assert pc.windows.volume.abandoned == []
