@@ -127,6 +127,39 @@ def test_read_only_volume_refuses_before_the_file_system_is_asked() -> None:
         assert pc.ops() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "disposition", "options", "winerror"),
+    [
+        ("X:\\a\\", c.Disposition.CREATE, c.FILE_NON_DIRECTORY_FILE, nt.ERROR_INVALID_NAME),
+        ("X:\\a", c.Disposition.OPEN, 0x41, nt.ERROR_INVALID_PARAMETER),  # file and directory
+        ("X:\\a", c.Disposition.OPEN, c.FILE_DELETE_ON_CLOSE, nt.ERROR_INVALID_PARAMETER),
+        ("X:\\a", c.Disposition.OVERWRITE, c.FILE_DIRECTORY_FILE, nt.ERROR_INVALID_PARAMETER),
+        ("X:\\", c.Disposition.CREATE, c.FILE_DIRECTORY_FILE, nt.ERROR_ACCESS_DENIED),
+    ],
+)
+def test_what_makes_no_sense_never_reaches_the_file_system(
+    path: str, disposition: c.Disposition, options: int, winerror: int
+) -> None:
+    with machine() as pc:
+        with pytest.raises(Win32Error) as raised:
+            pc.kernel32.nt_create(path, c.GENERIC_READ, disposition, options)
+
+        assert raised.value.winerror == winerror
+        assert pc.ops() == []
+
+
+def test_root_is_neither_deleted_nor_renamed() -> None:
+    with machine() as pc:
+        for attempt in (
+            lambda: pc.kernel32.remove_directory("X:\\"),
+            lambda: pc.kernel32.move_file_ex("X:\\", "X:\\a"),
+        ):
+            with pytest.raises(Win32Error) as raised:
+                attempt()
+            assert raised.value.winerror == nt.ERROR_ACCESS_DENIED
+        assert {"CanDelete", "Rename"}.isdisjoint(pc.ops())
+
+
 # -- names ----------------------------------------------------------------------------------------
 
 
@@ -241,6 +274,69 @@ def test_append_only_handle_writes_at_the_end_whatever_the_offset() -> None:
 
         assert pc.get("X:\\log") == b"one two"
         assert pc.windows.calls.of("Write")[-1].details["to_end"]
+
+
+def test_flush_is_one_callback_of_who_may_write() -> None:
+    with machine() as pc:
+        pc.put("X:\\a", b"x")
+        reader = pc.kernel32.create_file("X:\\a", share=7)
+        writer = pc.kernel32.create_file("X:\\a", c.GENERIC_WRITE, 7)
+
+        pc.kernel32.flush_file_buffers(writer)
+        with pytest.raises(Win32Error) as raised:
+            pc.kernel32.flush_file_buffers(reader)
+
+        assert raised.value.winerror == nt.ERROR_ACCESS_DENIED
+        assert pc.ops("Flush") == ["Flush"]
+        pc.kernel32.close_handle(reader)
+        pc.kernel32.close_handle(writer)
+
+
+def test_file_pointer_moves_with_reads_and_as_it_is_told() -> None:
+    with machine() as pc:
+        pc.put("X:\\a", b"0123456789")
+        handle = pc.kernel32.create_file("X:\\a", c.GENERIC_READ | c.GENERIC_WRITE, 0)
+        assert pc.kernel32.read_file(handle, 3) == b"012"
+        assert pc.kernel32.set_file_pointer(handle, 2, c.FILE_CURRENT) == 5
+        assert pc.kernel32.read_file(handle, 1) == b"5"
+        assert pc.kernel32.set_file_pointer(handle, -2, c.FILE_END) == 8
+        pc.kernel32.set_end_of_file(handle)
+        with pytest.raises(Win32Error):
+            pc.kernel32.set_file_pointer(handle, -1)
+        pc.kernel32.close_handle(handle)
+
+        assert pc.get("X:\\a") == b"01234567"
+
+
+def test_allocation_is_rounded_to_the_volumes_unit() -> None:
+    with machine(sector_size=4096) as pc:
+        pc.put("X:\\a")
+        handle = pc.kernel32.create_file("X:\\a", c.GENERIC_WRITE)
+        pc.kernel32.set_allocation(handle, 5000)
+        pc.kernel32.close_handle(handle)
+
+        (call,) = pc.windows.calls.of("SetFileSize")
+        assert (call.details["size"], call.details["allocation"]) == (8192, True)
+
+
+def test_copy_that_fails_is_deleted() -> None:
+    def make() -> Any:
+        from winfspy import NTStatusError
+
+        operations = memory()
+
+        def write(*_: Any) -> int:
+            raise NTStatusError(nt.DISK_FULL)
+
+        operations.write = write
+        return operations
+
+    with machine(make=make) as pc:
+        with pytest.raises(Win32Error) as raised:
+            pc.kernel32.explorer_copy(b"x", "X:\\a")
+
+        assert raised.value.ntstatus == nt.DISK_FULL
+        assert pc.kernel32.list_directory("X:") == []
 
 
 def test_explorer_copy_sets_the_size_first_then_writes_then_sets_the_time() -> None:
@@ -468,6 +564,36 @@ def test_replace_file_leaves_the_new_content_and_the_backup(backup: str | None) 
         left = {name: pc.get(f"X:\\{name}") for name in pc.kernel32.list_directory("X:")}
         assert left == {"doc": b"new", **({"doc.bak": b"old"} if backup else {})}
         assert pc.kernel32.get_file_attributes("X:\\doc") == c.FILE_ATTRIBUTE_HIDDEN
+
+
+def test_replace_file_that_fails_half_way_gives_the_old_file_its_name_back() -> None:
+    def make() -> Any:
+        from winfspy import NTStatusAccessDenied
+
+        operations = memory()
+        rename = operations.rename
+
+        def refuse(context: Any, name: str, new_name: str, replace: bool) -> None:
+            if name == "\\DOC.TMP":
+                raise NTStatusAccessDenied
+            rename(context, name, new_name, replace)
+
+        operations.rename = refuse
+        return operations
+
+    with machine(make=make) as pc:
+        pc.put("X:\\doc", b"old")
+        pc.put("X:\\doc.tmp", b"new")
+        with pytest.raises(Win32Error):
+            pc.kernel32.replace_file("X:\\doc", "X:\\doc.tmp")
+        assert pc.get("X:\\doc") == b"old"
+
+        with pytest.raises(Win32Error) as raised:
+            pc.kernel32.replace_file("X:\\doc", "X:\\doc.tmp", "X:\\doc.bak")
+
+        assert raised.value.winerror == nt.ERROR_UNABLE_TO_MOVE_REPLACEMENT_2
+        assert pc.get("X:\\doc.bak") == b"old"
+        assert pc.get("X:\\doc.tmp") == b"new"
 
 
 # -- leaks ----------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def step(pc: Machine, model: Model, dice: random.Random) -> None:
     one, two, data = path(), path(), dice.randbytes(dice.randint(0, 200))
     small, large = one.upper(), two.upper()
     if model.is_directory(small) and large in model.tree:
-        two = large = f"\\ELSEWHERE {dice.randrange(1 << 30)}"  # a directory onto something is up to the file system
+        # A directory onto something is up to the file system.
+        two = large = f"\\ELSEWHERE {dice.randrange(1 << 30)}"
     kernel32, replace = pc.kernel32, c.MOVEFILE_REPLACE_EXISTING
     acts: list[tuple[Callable[[], object], Callable[[], bool]]] = [
         (lambda: pc.put("X:" + one, data), lambda: model.put(small, data)),

@@ -119,6 +119,28 @@ def test_reads_and_writes_are_not_guarded() -> None:
         assert reader.result() == b"x"
 
 
+def test_programs_own_guard_is_called_around_each_operation() -> None:
+    with machine() as pc:
+        from winfspy.plumbing import ffi, lib
+
+        seen: list[str] = []
+        kind = "NTSTATUS(FSP_FILE_SYSTEM *, void *, void *)"
+
+        def guard(word: str) -> Any:
+            def called(*_: Any) -> int:
+                seen.append(word)
+                return 0
+
+            return ffi.callback(kind, called)
+
+        enter, leave = guard("enter"), guard("leave")
+        lib.FspFileSystemSetOperationGuardF(pc.drive._file_system_ptr[0], enter, leave)
+        pc.kernel32.exists("X:\\a")
+        drop_guard(pc)
+
+        assert seen == ["enter", "leave"]
+
+
 def test_coarse_guard_lets_one_callback_run_at_a_time() -> None:
     with machine() as pc:
         from winfspy.plumbing import lib

@@ -227,6 +227,32 @@ def test_letter_that_is_taken_fails_and_the_drive_can_be_stopped() -> None:
         drive.stop()
 
 
+def test_any_free_letter_is_the_last_one_and_winfspy_cannot_look_at_it() -> None:
+    with FakeWindows(Settings(letters_taken=frozenset("Z"))) as windows:
+        import winfspy
+
+        drive = winfspy.FileSystem("*:", memory())
+        with pytest.raises(OSError, match="stat"):
+            drive.start()
+
+        assert windows.mounts.roots() == ["Y:"]
+        assert windows.kernel32.exists("Y:\\")
+        drive.stop()
+
+
+def test_letter_of_the_mount_manager_is_seen_by_every_session() -> None:
+    with FakeWindows() as windows:
+        import winfspy
+
+        drive = winfspy.FileSystem("\\\\.\\X:", memory())
+        with pytest.raises(FileNotFoundError):  # the test's own disk was asked
+            drive.start()
+
+        assert windows.session(elevated=True).exists("X:\\")
+        assert windows.session(elevated=False).exists("X:\\")
+        drive.stop()
+
+
 @pytest.mark.parametrize(
     ("place", "status"),
     [
