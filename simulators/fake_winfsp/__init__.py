@@ -19,6 +19,18 @@
 | `windows.memory` | the heap's ledger: `.blocks()`, `.faults` |
 | `windows.problems()` | asserted at the end: double frees, reads that return too much, listings that go round in circles, crashes of the simulator |
 
+Faults, and what a correct program does:
+
+| fault | how | a correct program |
+|---|---|---|
+| WinFsp too old, letter taken, mount or dispatcher refused | `Settings(winfsp_version=, letters_taken=, …_status=)` | one clear message; `stop()` all the same |
+| requests refused just after the start | `Settings(start_rejections=n)` | looks again |
+| a slow callback | `windows.calls.before("Open", wait)` | nobody else waits: no network below the guard, or no guard |
+| a request that expires | `ManualClock.advance`, `irp_timeout` | answers within its own deadline; forgets no context |
+| stop with callbacks in flight, with open handles | `drive.stop()` meanwhile | aborts its sockets first; closes contexts itself |
+| Close that never comes or comes late | stop, expiry, `volume.abandoned` | owns its contexts |
+| descriptor copied, buffer overrun, marker ignored, exception in a callback | the program's own doing | caught: `problems()`, 0xC00000E9 |
+
 Modelled:
 - create: GetSecurityByName, access check (ACEs, READONLY, the directory's DELETE_CHILD), Open or
   Create, sharing and delete-pending (Close without Cleanup), then Overwrite; relative opens.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes.util
 import hashlib
 import importlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -54,8 +53,6 @@ def missing() -> str | None:
     """Why winfspy can't be imported here, None: it can. Asks no network."""
     if os.name == "nt":
         return "on Windows there is the real one"
-    if importlib.util.find_spec("cffi") is None:
-        return "no cffi: pip install cffi"
     if not (directory() / NAME).is_file() or not (unpacked() / "winfspy").is_dir():
         return f"no winfspy {VERSION}: {COMMAND}"
     found = hashlib.sha256((directory() / NAME).read_bytes()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Any
 
-from simulators.fake_winfsp import bindings, wheel
+from simulators.fake_winfsp import bindings
 from simulators.fake_winfsp import constants as c
 from simulators.fake_winfsp import ntstatus as nt
 from simulators.fake_winfsp.calls import CallLog
@@ -63,6 +63,8 @@ class FakeWindows:
     # -- a with statement -------------------------------------------------------------------------
 
     def __enter__(self) -> FakeWindows:
+        from simulators.fake_winfsp import wheel  # a program of its own, too: not yet
+
         self.winfspy = wheel.install()
         self._before = bindings.activate(self)
         self._faults_before = len(self.memory.faults)
