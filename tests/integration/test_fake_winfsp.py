@@ -174,6 +174,15 @@ def test_surrogate_pairs_come_through_every_call_with_a_name() -> None:
         assert pc.get("X:\\𝄞.txt") == b"x"
 
 
+def test_verbatim_path_brings_a_trailing_dot_to_the_file_system() -> None:
+    with machine() as pc:
+        pc.put("\\\\?\\X:\\dot.", b"verbatim")
+        pc.put("X:\\dot.", b"trimmed")
+
+        assert pc.kernel32.list_directory("X:") == ["dot", "dot."]
+        assert pc.get("\\\\?\\X:\\dot.") == b"verbatim"
+
+
 def test_case_insensitive_volume_upper_cases_what_it_says_of_open_files() -> None:
     with machine() as pc:
         pc.kernel32.create_directory("X:\\Dir")

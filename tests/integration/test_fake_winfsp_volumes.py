@@ -14,7 +14,7 @@ from simulators.fake_winfsp.win32_paths import FILE_CASE_SENSITIVE_SEARCH
 from tests.helpers.fake_windows import machine, memory
 
 pytestmark = pytest.mark.usefixtures("winfspy")
-MANY = 1500
+MANY = 1503
 
 
 # -- listings -------------------------------------------------------------------------------------
