@@ -3,6 +3,7 @@
 
     python3 bootstrap.py demo [--once]     mount the built-in server and show it working
     python3 bootstrap.py test [ARGS …]     run the whole test suite (ARGS go to pytest)
+    (Windows: py bootstrap.py …; WinFsp must be installed)
     python3 bootstrap.py lint              ruff, mypy for Linux and Windows, import contracts
 
 Standard library only. It makes `.venv`, installs what is missing and says what; system packages
@@ -18,7 +19,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent
 VENV = PROJECT / ".venv"
@@ -26,6 +29,13 @@ PYTHON_MIN = (3, 11)
 APT_BASE = {"fusermount3": "fuse3"}
 APT_TEST = {"git": "git", "sqlite3": "sqlite3", "rsync": "rsync", "gcc": "gcc"}
 DEMO_WAIT_S = 30
+WINFSPY = "0.8.4"
+# Ctrl+C in the terminal is for us alone: we end the children in the right order.
+_OWN_GROUP: dict[str, Any] = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
 
 
 class SetupError(Exception):
@@ -101,8 +111,51 @@ def make_environment(extra: str) -> None:
     stamp.write_text(key, encoding="ascii")
 
 
+def require_winfsp() -> None:
+    """Windows: the driver below every drive, which only the user may install."""
+    if sys.platform == "win32":
+        import winreg
+
+        for view in (winreg.KEY_WOW64_32KEY, winreg.KEY_WOW64_64KEY):
+            try:
+                key = winreg.OpenKey(
+                    winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\WinFsp", 0, winreg.KEY_READ | view
+                )
+            except OSError:
+                continue
+            winreg.CloseKey(key)
+            return
+        raise SetupError(
+            "WinFsp is missing: `winget install WinFsp.WinFsp`, or https://winfsp.dev/rel/"
+        )
+
+
+def install_winfspy() -> None:
+    """Windows, Python 3.12 and later: winfspy's wheel for 3.11, which uses the stable ABI only.
+
+    Its file name doesn't say so (ADR 0013): it is given the tag that does, then pip installs it.
+    """
+    python = venv_python()
+    found = subprocess.run([str(python), "-c", "import winfspy"], check=False, capture_output=True)
+    if sys.platform != "win32" or sys.version_info < (3, 12) or found.returncode == 0:
+        return
+    say(f"installing winfspy {WINFSPY} for Python {sys.version_info[0]}.{sys.version_info[1]}")
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            *(python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+            *("--platform", "win_amd64", "--python-version", "3.11", "--dest", folder),
+            f"winfspy=={WINFSPY}",
+        )
+        (wheel,) = Path(folder).glob("winfspy-*.whl")
+        run(python, "-m", "pip", "install", "--quiet", "wheel>=0.40", "cffi>=1.15")
+        run(python, "-m", "wheel", "tags", "--abi-tag", "abi3", wheel, cwd=folder)
+        (retagged,) = Path(folder).glob("winfspy-*-abi3-*.whl")
+        run(python, "-m", "pip", "install", "--quiet", retagged)
+
+
 def prepare(extra: str, *, tests: bool) -> None:
     """Everything that a command needs."""
+    require_winfsp()
     if sys.platform.startswith("linux"):
         packages = missing_packages(tests=tests)
         if packages:
@@ -110,6 +163,20 @@ def prepare(extra: str, *, tests: bool) -> None:
         if not Path("/dev/fuse").exists():
             raise SetupError("/dev/fuse is missing: load the kernel module (modprobe fuse)")
     make_environment(extra)
+    if sys.platform == "win32":
+        install_winfspy()
+
+
+def free_drive(work: Path) -> Path:
+    """Where the demo mounts: a directory, on Windows the last letter that nobody has."""
+    if sys.platform != "win32":
+        drive = work / "drive"
+        drive.mkdir()
+        return drive
+    for letter in "ZYXWVUTSRQPONMLKJIHGFED":
+        if not os.path.exists(f"{letter}:\\"):
+            return Path(f"{letter}:\\")
+    raise SetupError("every drive letter is in use")
 
 
 # -- demo --------------------------------------------------------------------------------------
@@ -119,9 +186,8 @@ def demo(*, once: bool) -> int:
     """Mount the built-in server, show a listing and a save, unmount."""
     prepare("demo", tests=False)
     work = Path(tempfile.mkdtemp(prefix="pyftpdrive-demo-"))
-    server_root, drive = work / "server", work / "drive"
+    server_root, drive = work / "server", free_drive(work)
     server_root.mkdir()
-    drive.mkdir()
     environment = {
         **os.environ,
         "PYFTPDRIVE_RUNTIME_DIR": str(work / "run"),
@@ -173,7 +239,7 @@ def _start_server(root: Path, children: list[subprocess.Popen[str]]) -> int:
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
+        **_OWN_GROUP,
     )
     children.append(child)
     line = _first_line(child, "the demo server")
@@ -184,7 +250,15 @@ def _start_server(root: Path, children: list[subprocess.Popen[str]]) -> int:
 def _start_drive(
     port: int, drive: Path, environment: dict[str, str], children: list[subprocess.Popen[str]]
 ) -> None:
-    command = ["mount", "--host", "127.0.0.1", "--port", str(port), "--drive", str(drive)]
+    command = [
+        "mount",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--drive",
+        str(drive).rstrip("\\"),
+    ]
     say(f"$ pyftpdrive {' '.join(command)}")
     child = subprocess.Popen(
         [str(venv_python()), "-m", "pyftpdrive", *command],
@@ -192,7 +266,7 @@ def _start_drive(
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
+        **_OWN_GROUP,
     )
     children.append(child)
     say(_first_line(child, "the drive"))
@@ -224,12 +298,15 @@ def _wait_for_user(drive: Path) -> None:
     say(f"Look around in {drive} with any program: ls, an editor, git, a file manager.")
     say("Ctrl+C unmounts it and cleans up.")
     while True:
-        signal.pause()  # Ctrl+C and SIGTERM raise KeyboardInterrupt
+        time.sleep(1.0)  # Ctrl+C and SIGTERM raise KeyboardInterrupt
 
 
 def _end(child: subprocess.Popen[str]) -> None:
     if child.poll() is None:
-        child.terminate()
+        if sys.platform == "win32":
+            child.send_signal(signal.CTRL_BREAK_EVENT)  # terminate() there is a kill
+        else:
+            child.terminate()
         try:
             child.wait(DEMO_WAIT_S)
         except subprocess.TimeoutExpired:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyftpdrive.base.errors import FsError, MountError, MountProblem
+from pyftpdrive.base.errors import FsError
 from pyftpdrive.cache.blocks import KIB, MIB
 from pyftpdrive.cache.fetcher import FetchOptions
 from pyftpdrive.cache.metadata import MetadataOptions
@@ -154,10 +154,10 @@ def _default_host(filesystem: Filesystem, options: HostOptions) -> Host:
         from pyftpdrive.hosts.fuse import FuseHost  # needs libfuse at import
 
         return FuseHost(filesystem, options)
-    raise MountError(
-        MountProblem.HOST_MISSING,
-        "the Windows drive (WinFsp) comes with a later release; this one mounts on Linux",
-    )
+    else:  # noqa: RET505  # mypy follows platforms in branches only
+        from pyftpdrive.hosts.winfsp import WinFspHost  # needs WinFsp at import
+
+        return WinFspHost(filesystem, options)
 
 
 def drive_options(config: Config) -> DriveOptions:
@@ -222,6 +222,8 @@ def host_options(config: Config, source: str) -> HostOptions:
         source=source,
         read_only=mount.read_only,
         allow_other=mount.allow_other,
+        network_drive=mount.network_drive,
+        hide_dot_files=mount.hide_dot_files,
         file_mode=mount.file_mode,
         directory_mode=mount.directory_mode,
         attribute_ttl_s=attribute_ttl(config),

@@ -63,6 +63,8 @@ class MountSection:
     allow_other: bool
     file_mode: int
     directory_mode: int
+    network_drive: bool
+    hide_dot_files: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,6 +233,20 @@ OPTIONS: tuple[Option, ...] = (
         help="Permissions that directories show.",
     ),
     _truth(
+        "mount",
+        "network_drive",
+        "Windows: a network drive, which Explorer probes less; false: a local disk.",
+        default=True,
+        flag="--network-drive/--local-disk",
+    ),
+    _truth(
+        "mount",
+        "hide_dot_files",
+        "Windows: names that begin with a dot are hidden.",
+        default=False,
+        flag="--hide-dot-files/--show-dot-files",
+    ),
+    _truth(
         "cache",
         "enabled",
         "Believe listings for the times below; false: always ask.",

@@ -85,7 +85,10 @@ def _mount(config: Config) -> None:
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C while connecting
     session.start()
-    for name in (signal.SIGINT, signal.SIGTERM):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        ends.append(signal.SIGBREAK)  # what one process can send another there
+    for name in ends:
         signal.signal(name, lambda _number, _frame: session.request_stop())
     try:
         control.start()

@@ -111,6 +111,26 @@ class Filesystem:
         return list(entries.values())
 
     @as_one_operation
+    def names(self, path: RemotePath) -> list[str]:
+        """The names in *path*, without what they stand for.
+
+        Raises:
+            FsError: NOT_FOUND, NOT_A_DIRECTORY, ACCESS_DENIED, or no answer.
+        """
+        if self._files.nodes.get(path) is not None:
+            raise FsError(FsStatus.NOT_A_DIRECTORY, f"{path} is a file")
+        listed = list(self._view.listing(path))
+        unsent = {name for name, node in self._files.nodes.in_directory(path) if node.staged}
+        return listed + sorted(unsent - set(listed)) if unsent else listed
+
+    def is_known(self, path: RemotePath) -> bool:
+        """Whether *path* is there as far as is known without asking; takes no time."""
+        if self._files.nodes.get(path) is not None:
+            return True
+        known, entry = self._view.metadata.lookup(path)
+        return known and entry is not None
+
+    @as_one_operation
     def space(self) -> Space:
         """Room on the server where it tells, else what the spool's disk can take.
 
@@ -241,6 +261,15 @@ class Filesystem:
         """Make a directory. Raises FsError: EXISTS, PATH_NOT_FOUND, ACCESS_DENIED…."""
         require_name_length(path)
         self._namespace.make_directory(path)
+
+    @as_one_operation
+    def require_removable(self, path: RemotePath) -> None:
+        """Find out whether *path* can be removed, for hosts that can't tell a refusal later.
+
+        Raises:
+            FsError: NOT_EMPTY by a listing of this moment, READ_ONLY, ACCESS_DENIED, NOT_FOUND.
+        """
+        self._namespace.require_removable(path)
 
     @as_one_operation
     def remove_directory(self, path: RemotePath) -> None:

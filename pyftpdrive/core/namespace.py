@@ -162,6 +162,26 @@ class Namespace:
         self._view.metadata.remove_tree(path)
         self._view.unpin(path)
 
+    def require_removable(self, path: RemotePath) -> None:
+        """Raise what removing *path* would raise, as far as it can be known without doing it.
+
+        Raises:
+            FsError: NOT_EMPTY by a listing of this moment, READ_ONLY, ACCESS_DENIED, NOT_FOUND.
+        """
+        self._require_changeable()
+        kind = self.exists(path)
+        if kind is None:
+            raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file or directory")
+        if path == ROOT:
+            raise FsError(FsStatus.BUSY, "the root of the drive can't be removed")
+        if kind is Kind.DIRECTORY:
+            self._view.refresh(path)
+            if self._view.listing(path) or self._files.nodes.below(path):
+                raise FsError(FsStatus.NOT_EMPTY, f"{path} is not empty")
+        node = self._files.nodes.get(path)
+        if node is None or not node.is_new:
+            self._files.writable.require(parent(path), None)
+
     # -- files ---------------------------------------------------------------------------------
 
     def remove_file(self, path: RemotePath) -> None:

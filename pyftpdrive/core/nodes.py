@@ -29,6 +29,7 @@ class FileStat(NamedTuple):
     accessed_ns: int
     mode: int | None  # Unix permission bits when the server told them
     inode: int  # stable for a path across mounts
+    read_only: bool = False  # the server says that this login may not change it
 
 
 class DirectoryEntry(NamedTuple):

@@ -277,9 +277,11 @@ class View:
             modified = self._pinned(path, entry)
         if modified is None:
             modified = self._mounted_ns
-        return FileStat(
-            entry.kind, entry.size_bytes or 0, modified, modified, entry.mode, inode_of(path)
+        size = entry.size_bytes or 0
+        fixed = (
+            bool(entry.perm) and entry.kind is Kind.FILE and not set(entry.perm or "") & set("wa")
         )
+        return FileStat(entry.kind, size, modified, modified, entry.mode, inode_of(path), fixed)
 
     def pin(self, path: RemotePath, size_bytes: int, remote_ns: int | None, shown_ns: int) -> None:
         """Go on showing *shown_ns* while the server lists that size and *remote_ns*."""

@@ -19,6 +19,8 @@ class HostOptions:
     file_mode: int = 0o644
     directory_mode: int = 0o755
     attribute_ttl_s: float = 1.0  # how long the kernel may answer by itself
+    network_drive: bool = True  # Windows: a network drive, which Explorer probes less
+    hide_dot_files: bool = False  # Windows: names that begin with a dot are hidden
 
 
 class Host(Protocol):

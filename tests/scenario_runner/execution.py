@@ -23,9 +23,10 @@ from tests.scenario_runner.grammar import Scenario, Step, all_steps
 from tests.scenario_runner.hosts import UPLOAD_NAME, DirectHost, FuseHost, Host, HostFailure
 from tests.scenario_runner.servers import DiskServer, Server, SimulatedServer
 from tests.scenario_runner.steps import POLL_S, ScenarioFailed, Steps
+from tests.scenario_runner.winfsp_host import WinFspHost
 
 HostMaker = Callable[[Scenario, Server, Path], Host]
-HOSTS: dict[str, HostMaker] = {"direct": DirectHost, "fuse": FuseHost}
+HOSTS: dict[str, HostMaker] = {"direct": DirectHost, "fuse": FuseHost, "winfsp": WinFspHost}
 DRAIN_S = 30
 SIMULATOR = "simulator"
 

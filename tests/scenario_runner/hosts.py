@@ -21,7 +21,7 @@ from rich.console import Console
 from pyftpdrive import config as configuration
 from pyftpdrive.app import drive_options
 from pyftpdrive.base.clock import SystemClock
-from pyftpdrive.base.errors import FsError, RemoteError
+from pyftpdrive.base.errors import FsError, FsStatus, RemoteError
 from pyftpdrive.base.model import Kind
 from pyftpdrive.base.paths import remote_path
 from pyftpdrive.commands.drives import status_table
@@ -93,6 +93,7 @@ class Host(Protocol):
     def why(self) -> str: ...
     def recover(self) -> list[str]: ...
     def at(self, path: str) -> str: ...
+    def codes(self, status: FsStatus) -> set[int]: ...
     def log(self) -> str: ...
     def told(self) -> str: ...
     def callbacks(self) -> list[Callback]: ...
@@ -295,6 +296,9 @@ class DirectHost:
         found = self._do(self.drive.filesystem.space)
         return found.total_bytes, found.free_bytes
 
+    def codes(self, status: FsStatus) -> set[int]:
+        return {to_errno(status)}
+
     def at(self, path: str) -> str:
         raise HostFailure(f"{path} is no path of this machine here: programs need a mount")
 
@@ -380,6 +384,9 @@ class FuseHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._handles: dict[str, int] = {}
         self._read = 0  # how much of the output is older than this mount
+
+    def codes(self, status: FsStatus) -> set[int]:
+        return {to_errno(status)}
 
     def at(self, path: str) -> str:
         """Where *path* is on this machine; a trailing slash means nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 COLUMNS = ("direct", "fuse", "winfsp", "real")
-ABSENT = {"winfsp": "not here"}
+ABSENT = {"winfsp": "not here"} if sys.platform == "win32" else {}
 """Columns that this platform can't fill, and what their cells say."""
 WIDTH = 12
 ITEM_WIDTH = 56
@@ -100,7 +101,7 @@ class Matrix:
                     continue
                 cells = "".join(f"{self.cell(item, column)[0]:>{WIDTH}}" for column in COLUMNS)
                 lines.append(f"  {name:{ITEM_WIDTH}}{cells}")
-        lines.append("winfsp: not here: this platform has no WinFsp adapter to run them on")
+        lines.append("winfsp: the adapter below Win32 calls on the fake WinFsp; not on Windows")
         return lines
 
     def _scenarios(self) -> Iterable[str]:

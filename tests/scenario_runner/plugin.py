@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from simulators.fake_winfsp import wheel
 from tests.helpers import capabilities, real_servers
 from tests.scenario_runner.callbacks import Measured, Slowest
 from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
@@ -66,13 +68,25 @@ class ScenarioFile(pytest.File):
         if wanted != "simulator" and scenario.fits_real_servers:
             servers += real_servers.NAMES
         for host in scenario.hosts:
-            if host not in HOSTS:
-                continue  # winfsp: the matrix says so
+            if host not in HOSTS or (host == "winfsp" and sys.platform == "win32"):
+                continue  # the fake is for other systems; the matrix says so
             for server in servers:
+                if host == "winfsp" and server != "simulator":
+                    continue  # what is below the core is the same as on direct
                 name = f"{scenario.id}[{host}-{server}]"
                 yield ScenarioItem.from_parent(
                     self, name=name, scenario=scenario, host=host, server=server
                 )
+
+
+@lru_cache(maxsize=1)
+def _winfspy() -> str | None:
+    """Why winfspy's own code can't be had; fetched from the package index when it is missing."""
+    try:
+        wheel.fetch()
+    except wheel.WheelMissingError as missing:
+        return str(missing)
+    return None
 
 
 class ScenarioItem(pytest.Item):
@@ -110,6 +124,8 @@ class ScenarioItem(pytest.Item):
         if self.host == "fuse":
             reasons = [capabilities.CAPABILITIES[name]() for name in FUSE_NEEDS]
             return "; ".join(reason for reason in reasons if reason) or self._missing_program()
+        if self.host == "winfsp":
+            return _winfspy()
         if self.server != "simulator":
             return real_servers.available(self.server)
         return None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from pyftpdrive import config as configuration
-from pyftpdrive.hosts.fuse_errno import to_errno
 from simulators.lossy_disk import LossyDisk
 from simulators.lossy_disk.disk import Unsynced
 from tests.scenario_runner.content import content, describe, size_of
@@ -85,11 +84,11 @@ class Steps:
                 raise self.failed(
                     step.line, f"{_shown(step)} failed: {error} ({_name(error)})"
                 ) from error
-            if error.errno != to_errno(wanted):
+            if error.errno not in self.host.codes(wanted):
                 raise self.failed(
                     step.line,
                     f"{_shown(step)} failed with {_name(error)} ({error}), "
-                    f"expected {errno.errorcode[to_errno(wanted)]} ({wanted.value})",
+                    f"expected {wanted.value} ({sorted(map(hex, self.host.codes(wanted)))})",
                 ) from error
             return
         except HostFailure as error:

@@ -1,0 +1,531 @@
+r"""The drive as a WinFsp volume, through winfspy: a drive letter or a directory on Windows.
+
+Callbacks only translate: a name such as `\Dir\File.txt` or an open object in, `Filesystem`, a
+dictionary or an NTSTATUS out. What is peculiar to winfspy 0.8.4 is said where it is worked around.
+
+WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos,
+https://github.com/winfsp/winfsp
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from pyftpdrive.base.errors import FsError, FsStatus, InvalidName, MountError, MountProblem
+from pyftpdrive.base.model import Kind
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of, parent, rebase
+from pyftpdrive.core.filesystem import Filesystem
+from pyftpdrive.core.nodes import FileContext, FileStat
+from pyftpdrive.hosts.host import HostOptions
+from pyftpdrive.hosts.winfsp_names import WindowsNames
+from pyftpdrive.hosts.winfsp_status import NtStatus, to_ntstatus
+
+try:
+    import winfspy
+    from winfspy.plumbing import NTStatusError, SecurityDescriptor, ffi, lib
+except (ImportError, OSError, RuntimeError) as missing:  # no winfspy, or no WinFsp below it
+    raise MountError(
+        MountProblem.HOST_MISSING,
+        f"WinFsp or its Python library is missing ({missing}). Install WinFsp 2022.2 or later from"
+        " https://winfsp.dev/rel/ and then `pip install winfspy`; docs/windows.md has Python 3.12+",
+    ) from missing
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 24  # a slow answer holds one of them; WinFsp's own choice is 4 to 16
+VERSION_MIN = (1, 12)  # WinFsp 2022.2: an older one refuses this library's parameters
+SECTOR_BYTES = 4096
+EPOCH_1601_100NS = 116_444_736_000_000_000  # FILETIME of 1970
+INFO_TIMEOUT_MS = 1000
+IRP_TIMEOUT_MS = 300_000
+FILE_SYSTEM_NAME = "FTP"  # at most 7 characters arrive
+LABEL_MAX = 32
+PREFIX_MAX = 95
+EVERYBODY = "O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)"
+
+READ_ONLY, HIDDEN, DIRECTORY, ARCHIVE = 0x01, 0x02, 0x10, 0x20  # FILE_ATTRIBUTE_…
+FILE_DIRECTORY_FILE = 0x01  # CreateOptions
+WRITES = 0x02 | 0x04  # FILE_WRITE_DATA, FILE_APPEND_DATA
+CLEANUP_DELETE = 0x01  # FspCleanupDelete
+UNCHANGED = (0, 0xFFFF_FFFF_FFFF_FFFF)  # "leave this time as it is"
+
+
+def _filetime(modified_ns: int) -> int:
+    return max(0, modified_ns // 100 + EPOCH_1601_100NS)
+
+
+def _told(callback: Callable[P, T]) -> Callable[P, T]:
+    """Errors as NTSTATUS, once, with what `pyftpdrive why` needs; nothing else may reach C."""
+
+    @wraps(callback)
+    def guarded(*arguments: P.args, **named: P.kwargs) -> T:
+        operations = arguments[0]
+        recorder = operations.filesystem.recorder  # type: ignore[attr-defined]
+        began = recorder.clock.monotonic()
+        failure: Exception | None = None
+        try:
+            return callback(*arguments, **named)
+        except FsError as error:
+            failure = error
+            raise NTStatusError(to_ntstatus(error.status)) from error
+        except InvalidName as error:
+            raise NTStatusError(int(NtStatus.OBJECT_NAME_INVALID)) from error
+        except NTStatusError:
+            raise
+        except Exception as error:
+            failure = error
+            log.exception("a file system call failed unexpectedly")
+            raise NTStatusError(int(NtStatus.UNEXPECTED_IO_ERROR)) from error
+        finally:
+            about = str(getattr(arguments[1], "path", arguments[1])) if len(arguments) > 1 else ""
+            recorder.ended(callback.__name__, about, began, failure)
+
+    return guarded
+
+
+class Opened(winfspy.BaseFileContext):  # type: ignore[misc]  # winfspy has no type information
+    """What one CreateFile opened: a directory, a file, or a file whose attributes alone matter."""
+
+    def __init__(self, path: RemotePath, found: FileStat) -> None:
+        self._path = path
+        self.found = found  # the last that was known: get_file_info may never fail
+        self.file: FileContext | None = None  # opened in the core; None: not needed yet
+        self.listing: list[tuple[str, FileStat]] | None = None  # of a directory being read
+        self.shown: list[str] = []  # its names, sorted
+        self.deleted = False
+
+    @property
+    def path(self) -> RemotePath:
+        """Full path on the server; follows renames."""
+        return self._path if self.file is None else self.file.path
+
+    def move(self, path: RemotePath) -> None:
+        """It is called *path* now."""
+        self._path = path
+
+    @property
+    def is_directory(self) -> bool:
+        """A directory is never opened in the core."""
+        return self.found.kind is Kind.DIRECTORY
+
+
+class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
+    """The callbacks, under winfspy's names."""
+
+    def __init__(self, filesystem: Filesystem, options: HostOptions) -> None:
+        super().__init__()
+        self.filesystem = filesystem
+        self._options = options
+        self._names = WindowsNames(filesystem)
+        self._label = options.label[:LABEL_MAX]
+        self._lock = threading.Lock()  # guards `_open`; no I/O under it
+        self._open: set[Opened] = set()
+        # One for the volume: it frees its memory when it goes, a copy would free it twice.
+        self._security = SecurityDescriptor.from_string(EVERYBODY)
+
+    # -- what things look like -------------------------------------------------------------------
+
+    def _attributes(self, name: str, found: FileStat) -> int:
+        attributes = DIRECTORY if found.kind is Kind.DIRECTORY else ARCHIVE
+        if found.read_only and found.kind is Kind.FILE:
+            attributes |= READ_ONLY
+        if self._options.hide_dot_files and name.startswith("."):
+            attributes |= HIDDEN
+        return attributes
+
+    def _info(self, path: RemotePath, found: FileStat) -> dict[str, int]:
+        size = 0 if found.kind is Kind.DIRECTORY else found.size_bytes
+        moment = _filetime(found.modified_ns)
+        return {
+            "file_attributes": self._attributes(name_of(path), found),
+            "allocation_size": -(-size // SECTOR_BYTES) * SECTOR_BYTES,
+            "file_size": size,
+            "creation_time": moment,
+            "last_access_time": moment,
+            "last_write_time": moment,
+            "change_time": moment,
+            "index_number": found.inode,
+        }
+
+    @_told
+    def get_volume_info(self) -> dict[str, object]:
+        space = self.filesystem.space()
+        return {
+            "total_size": space.total_bytes,
+            "free_size": space.free_bytes,
+            "volume_label": self._label,
+        }
+
+    @_told
+    def set_volume_label(self, volume_label: str) -> None:
+        self._label = volume_label
+
+    @_told
+    def get_security_by_name(self, file_name: str) -> tuple[int, Any, int]:
+        path = self._names.path(file_name)
+        found = self.filesystem.stat(path)
+        return self._attributes(name_of(path), found), self._security.handle, self._security.size
+
+    @_told
+    def get_security(self, file_context: Opened) -> tuple[Any, int]:
+        return self._security.handle, self._security.size
+
+    @_told
+    def set_security(self, file_context: Opened, information: int, descriptor: Any) -> None:
+        """FTP has no owners to set; copying programs try, and must not fail."""
+
+    @_told
+    def get_file_info(self, file_context: Opened) -> dict[str, int]:
+        if file_context.file is not None:
+            file_context.found = self.filesystem.stat_handle(file_context.file)
+        elif not file_context.deleted:
+            try:
+                file_context.found = self.filesystem.stat(file_context.path)
+            except FsError as error:  # winfspy would keep the context for ever
+                log.debug("%s: as last known: %s", file_context.path, error)
+        return self._info(file_context.path, file_context.found)
+
+    # -- opening and closing ---------------------------------------------------------------------
+
+    def _opened(self, path: RemotePath, found: FileStat, file: FileContext | None) -> Opened:
+        opened = Opened(path, found)
+        opened.file = file
+        with self._lock:
+            self._open.add(opened)
+        return opened
+
+    @_told
+    def create(
+        self, file_name: str, create_options: int, granted_access: int, file_attributes: int,
+        security_descriptor: Any, allocation_size: int,
+    ) -> Opened:  # fmt: skip
+        path = self._names.path(file_name, new=True)
+        if create_options & FILE_DIRECTORY_FILE:
+            self.filesystem.make_directory(path)
+            return self._opened(path, self.filesystem.stat(path), None)
+        file = self.filesystem.create(path, exclusive=True)
+        return self._opened(path, self.filesystem.stat_handle(file), file)
+
+    @_told
+    def open(self, file_name: str, create_options: int, granted_access: int) -> Opened:
+        path = self._names.path(file_name)
+        found = self.filesystem.stat(path)
+        file = None
+        if found.kind is Kind.FILE and granted_access & WRITES:
+            file = self.filesystem.open(path, write=True)
+        return self._opened(path, found, file)
+
+    @_told
+    def overwrite(
+        self, file_context: Opened, file_attributes: int, replace_file_attributes: bool,  # noqa: FBT001
+        allocation_size: int,
+    ) -> None:  # fmt: skip
+        self.filesystem.truncate(self._file(file_context, write=True), 0)
+
+    def _file(self, opened: Opened, *, write: bool = False) -> FileContext:
+        """The core's handle; made when it is needed first."""
+        if opened.is_directory:
+            raise FsError(FsStatus.IS_A_DIRECTORY, f"{opened.path} is a directory")
+        with self._lock:
+            file = opened.file
+        if file is not None and (file.writable or not write):
+            return file
+        made = self.filesystem.open(opened.path, write=write)
+        with self._lock:
+            if opened.file is file:
+                opened.file, made = made, file  # type: ignore[assignment]
+        if made is not None:
+            self.filesystem.close(made)
+        assert opened.file is not None  # noqa: S101  # set above, and never taken back while open
+        return opened.file
+
+    @_told
+    def cleanup(self, file_context: Opened, file_name: str | None, flags: int) -> None:
+        if not flags & CLEANUP_DELETE:
+            return
+        path = file_context.path
+        try:
+            if file_context.is_directory:
+                self.filesystem.remove_directory(path)
+            else:
+                self.filesystem.remove_file(path)
+            file_context.deleted = True
+        except FsError as error:  # nobody can be told any more: `can_delete` said that it could be
+            log.warning("%s was not deleted: %s", path, error)
+
+    @_told
+    def close(self, file_context: Opened) -> None:
+        with self._lock:
+            self._open.discard(file_context)
+            file, file_context.file = file_context.file, None
+        if file is not None:
+            self._keep(file)
+
+    def _keep(self, file: FileContext) -> None:
+        """What was written is on the disk before the handle is gone; sending comes after."""
+        file_path = file.path
+        try:
+            self.filesystem.flush(file)
+        except FsError as error:  # it stays here and open; `status` shows it
+            log.warning("%s: %s", file_path, error)
+        self.filesystem.close(file)
+
+    def close_all(self) -> None:
+        """After the end: WinFsp says nothing more of what was open."""
+        with self._lock:
+            left, self._open = list(self._open), set()
+        for opened in left:
+            if opened.file is not None:
+                self._keep(opened.file)
+
+    def open_files(self) -> bool:
+        """Whether a program has a file open."""
+        with self._lock:
+            return any(not opened.is_directory for opened in self._open)
+
+    # -- content ---------------------------------------------------------------------------------
+
+    @_told
+    def read(self, file_context: Opened, offset: int, length: int) -> bytes:
+        file = self._file(file_context)
+        if offset >= file.file_size:
+            raise NTStatusError(int(NtStatus.END_OF_FILE))
+        data = self.filesystem.read(file, offset, length)
+        if not data and length:
+            raise NTStatusError(int(NtStatus.END_OF_FILE))
+        return data[:length]  # winfspy copies what it gets, whatever the buffer holds
+
+    @_told
+    def write(
+        self, file_context: Opened, buffer: Any, offset: int, write_to_end_of_file: bool,  # noqa: FBT001
+        constrained_io: bool,  # noqa: FBT001
+    ) -> int:  # fmt: skip
+        file = self._file(file_context, write=True)
+        view = memoryview(buffer)
+        if constrained_io:  # paging: never beyond the end
+            view = view[: max(0, file.file_size - offset)]
+        elif write_to_end_of_file:
+            offset = file.file_size
+        if not view:
+            return 0
+        return self.filesystem.write(file, offset, view)
+
+    @_told
+    def flush(self, file_context: Opened) -> None:
+        if file_context.file is not None and file_context.file.writable:
+            self.filesystem.fsync(file_context.file)
+
+    def ll_flush(self, file_context: Any, file_info: Any) -> int:
+        """Of the whole volume there is no context, which winfspy takes for granted."""
+        if file_context == ffi.NULL:
+            return 0
+        return int(super().ll_flush(file_context, file_info))
+
+    @_told
+    def set_file_size(self, file_context: Opened, new_size: int, set_allocation_size: bool) -> None:  # noqa: FBT001
+        file = self._file(file_context, write=True)
+        if not set_allocation_size or new_size < file.file_size:
+            self.filesystem.truncate(file, new_size)
+
+    @_told
+    def set_basic_info(
+        self, file_context: Opened, file_attributes: int, creation_time: int,
+        last_access_time: int, last_write_time: int, change_time: int, file_info: Any,
+    ) -> dict[str, int]:  # fmt: skip
+        if last_write_time not in UNCHANGED and not file_context.deleted:
+            modified_ns = (last_write_time - EPOCH_1601_100NS) * 100
+            self.filesystem.set_times(file_context.path, modified_ns)
+        return self.get_file_info(file_context)
+
+    # -- names -----------------------------------------------------------------------------------
+
+    @_told
+    def can_delete(self, file_context: Opened, file_name: str) -> None:
+        if not file_context.deleted:
+            self.filesystem.require_removable(file_context.path)
+
+    @_told
+    def rename(
+        self, file_context: Opened, file_name: str, new_file_name: str, replace_if_exists: bool,  # noqa: FBT001
+    ) -> None:  # fmt: skip
+        old = file_context.path
+        new = self._names.path(new_file_name, new=True)
+        if new == old:  # only its case changes, if anything
+            new = self._names.made(parent(old), new_file_name.rpartition("\\")[2])
+        self.filesystem.rename(old, new, replace=replace_if_exists or new == old)
+        with self._lock:
+            for opened in self._open:
+                if opened.path == old or is_below(opened.path, old):
+                    opened.move(rebase(opened.path, old, new))
+
+    @_told
+    def read_directory(self, file_context: Opened, marker: str | None) -> Iterable[dict[str, Any]]:
+        path = file_context.path
+        if not file_context.is_directory:
+            raise FsError(FsStatus.NOT_A_DIRECTORY, f"{path} is a file")
+        if marker is None or file_context.listing is None:
+            entries = self.filesystem.list_directory(path)
+            names = self._names.listed(path, [entry.name for entry in entries])
+            listing = [(names.windows(entry.name), entry) for entry in entries]
+            listing.sort(key=lambda shown: shown[0])
+            dots = [] if path == ROOT else [(".", file_context.found), ("..", file_context.found)]
+            file_context.listing = dots + [(name, entry.stat) for name, entry in listing]
+            file_context.shown = [name for name, _ in listing]
+        begin = self._behind(file_context, marker)
+        return (
+            {"file_name": name, **self._info(RemotePath(f"/{name}"), found)}
+            for name, found in itertools.islice(file_context.listing, begin, None)
+        )
+
+    @staticmethod
+    def _behind(opened: Opened, marker: str | None) -> int:
+        """The first line behind *marker*, also when that name has gone meanwhile."""
+        dots = len(opened.listing or ()) - len(opened.shown)
+        if marker is None:
+            return 0
+        if marker in (".", "..") and dots:
+            return (".", "..").index(marker) + 1
+        return dots + bisect_right(opened.shown, marker)
+
+    def ll_get_dir_info_by_name(self, file_context: Any, file_name: Any, dir_info: Any) -> int:
+        """winfspy answers with the name that it was asked for, which may be in upper case."""
+        try:
+            name, info = self._dir_info(ffi.from_handle(file_context), ffi.string(file_name))
+        except NTStatusError as error:
+            return int(error.value)
+        encoded = name.encode("utf-16-le")
+        ffi.memmove(dir_info.FileNameBuf, encoded, len(encoded))
+        winfspy.operations.configure_file_info(dir_info.FileInfo, **info)
+        dir_info.Size = ffi.sizeof("FSP_FSCTL_DIR_INFO") + len(encoded)
+        return 0
+
+    def get_dir_info_by_name(self, file_context: Opened, file_name: str) -> dict[str, int]:
+        """Here because its being there makes winfspy ask WinFsp for the callback above."""
+        return self._dir_info(file_context, file_name)[1]
+
+    @_told
+    def _dir_info(self, file_context: Opened, file_name: str) -> tuple[str, dict[str, int]]:
+        path = self._names.child(file_context.path, file_name)
+        if path is None:
+            raise FsError(FsStatus.NOT_FOUND, f"{file_name}: no such file")
+        return self._names.of(path), self._info(path, self.filesystem.stat(path))
+
+
+class Volume(winfspy.FileSystem):  # type: ignore[misc]
+    """winfspy's file system with our number of threads and without its lock over everything."""
+
+    def start_with(self, threads: int) -> None:
+        """Mount and serve.
+
+        Raises:
+            MountError: why not; `stop` is still needed.
+        """
+        self.started = True
+        pointer = self._file_system_ptr[0]
+        # The core has a lock a path: with WinFsp's guard one slow create would hold up every open.
+        lib.FspFileSystemSetOperationGuardF(pointer, ffi.NULL, ffi.NULL)
+        status = lib.FspFileSystemSetMountPoint(pointer, self.mountpoint)
+        if status:
+            taken = status in (NtStatus.OBJECT_NAME_COLLISION,)
+            why = "is in use" if taken else f"can't be mounted (NTSTATUS {status:#010x})"
+            problem = MountProblem.MOUNT_POINT if taken else MountProblem.REFUSED
+            raise MountError(problem, f"{self.mountpoint} {why}; choose another one with --drive")
+        status = lib.FspFileSystemStartDispatcher(pointer, threads)
+        if status:
+            raise MountError(
+                MountProblem.REFUSED, f"WinFsp does not serve the drive (NTSTATUS {status:#010x})"
+            )
+
+
+class WinFspHost:
+    """One mounted volume."""
+
+    def __init__(self, filesystem: Filesystem, options: HostOptions) -> None:
+        _require_version()
+        self._options = options
+        self._operations = Operations(filesystem, options)
+        self._volume: Volume | None = None
+
+    def start(self, on_end: Callable[[], None]) -> None:
+        """See `Host.start`."""
+        del on_end  # nobody but us unmounts a volume
+        mount_point = _mount_point(self._options.drive)
+        try:
+            volume = Volume(mount_point, self._operations, **_parameters(self._options))
+        except winfspy.WinFSPyError as error:
+            raise MountError(MountProblem.REFUSED, f"WinFsp refuses the volume: {error}") from error
+        try:
+            volume.start_with(THREADS)
+        except BaseException:
+            volume.stop()
+            raise
+        self._volume = volume
+
+    def stop(self) -> bool:
+        """See `Host.stop`."""
+        volume, self._volume = self._volume, None
+        busy = self._operations.open_files()
+        if volume is not None:
+            volume.stop()  # returns when the callbacks under way have ended
+        self._operations.close_all()
+        return busy
+
+    def kill(self) -> None:
+        """End the volume as if the process had died: nothing that is open is seen to."""
+        volume, self._volume = self._volume, None
+        if volume is not None:
+            volume.stop()
+
+
+def _require_version() -> None:
+    version = ffi.new("UINT32 *")
+    if lib.FspVersion(version) or (version[0] >> 16, version[0] & 0xFFFF) < VERSION_MIN:
+        found = f"{version[0] >> 16}.{version[0] & 0xFFFF}"
+        raise MountError(
+            MountProblem.HOST_MISSING,
+            f"WinFsp {found} is too old: install 2022.2 or later from https://winfsp.dev/rel/",
+        )
+
+
+def _mount_point(drive: str) -> str:
+    r"""`Z`, `z:` and `Z:\` as `Z:`; a directory as it is."""
+    letter = drive.rstrip("\\/:")
+    if len(letter) == 1 and letter.isascii() and letter.isalpha():
+        return f"{letter.upper()}:"
+    if drive in ("*", "*:"):
+        raise MountError(MountProblem.MOUNT_POINT, "name a drive letter: --drive Z")
+    return drive
+
+
+def _parameters(options: HostOptions) -> dict[str, object]:
+    """Volume parameters; those that WinFsp would cut in silence are cut here."""
+    parameters: dict[str, object] = {
+        "sector_size": SECTOR_BYTES,
+        "sectors_per_allocation_unit": 1,
+        "max_component_length": 255,
+        "volume_serial_number": 0,
+        "file_info_timeout": INFO_TIMEOUT_MS,
+        "irp_timeout": IRP_TIMEOUT_MS,
+        "case_sensitive_search": 0,
+        "case_preserved_names": 1,
+        "unicode_on_disk": 1,
+        "persistent_acls": 0,
+        "read_only_volume": int(options.read_only),
+        "post_cleanup_when_modified_only": 1,
+        "flush_and_purge_on_cleanup": 1,
+        "um_file_context_is_user_context2": 1,  # else one context for all who open a name
+        "file_system_name": FILE_SYSTEM_NAME,
+    }
+    if options.network_drive:
+        server = options.source.rpartition("//")[2].rpartition("@")[2]
+        share = "".join(c if c.isalnum() or c in ".-_" else "_" for c in server) or "ftp"
+        parameters["prefix"] = f"\\pyftpdrive\\{share}"[:PREFIX_MAX]
+    return parameters
