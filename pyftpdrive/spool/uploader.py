@@ -42,6 +42,7 @@ SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 NOT_THERE_MAX = 5  # stored, and not there, so often in a row: the user has to know
+REFUSALS_MAX = 3  # of something that nobody waits for; the next mount tries again
 TORN_MAX = 3  # sent while being written this often: copy it aside first
 
 
@@ -243,11 +244,14 @@ class Uploader:
     def see_to(
         self, label: str, work: Callable[[FtpClient, JobControl], None], *, failures: int = 0
     ) -> None:
-        """Run *work* on a session, in its turn, until it succeeds or the server refuses."""
+        """Run *work* on a session, in its turn, until it succeeds or is refused again and again."""
 
         def ended(job: Job[None]) -> None:
             error = job.error
-            if isinstance(error, RemoteError) and error.retryable and not self._stopped:
+            may_pass = isinstance(error, RemoteError) and (
+                error.retryable or failures < REFUSALS_MAX
+            )
+            if may_pass and not self._stopped:
                 self.see_to(label, work, failures=failures + 1)
             elif error is not None and not isinstance(error, JobCancelled):
                 log.info("%s: given up: %s", label, error)
