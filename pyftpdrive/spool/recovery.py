@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyftpdrive.base.files import sync_directory
 from pyftpdrive.base.paths import RemotePath
-from pyftpdrive.spool.journal import Journal, JournalDamaged, StagedRecord
+from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal, JournalDamaged, StagedRecord
 from pyftpdrive.spool.staging import StagedFile, Staging
 from pyftpdrive.spool.states import AFTER_CRASH, Found, OnDisk, StagedState
 
@@ -59,6 +59,7 @@ def recover(journal: Journal, staging: Staging, *, rows_lost: bool = False) -> l
         OSError: the local disk refused; nothing is lost.
     """
     found: list[StagedFile] = []
+    interrupted = False
     for record in journal.records():
         there, size_bytes = staging.inspect(record)
         verdict = AFTER_CRASH[record.state, there]
@@ -80,8 +81,18 @@ def recover(journal: Journal, staging: Staging, *, rows_lost: bool = False) -> l
             if record.state is StagedState.QUEUED and there is OnDisk.OTHER_SIZE:
                 reason = INCOMPLETE.format(there=size_bytes, wanted=record.size_bytes)
             wanted = replace(record, state=StagedState.HELD, size_bytes=size_bytes, reason=reason)
-        found.append(staging.reopen(wanted))
+        staged = staging.reopen(wanted)
+        found.append(staged)
+        if record.state is StagedState.OPEN:
+            # Nobody had waited for these bytes; from now on they are shown as kept.
+            interrupted = True
+            if size_bytes <= CONTENT_BYTES_MAX:
+                wanted = replace(wanted, content=staged.local_path.read_bytes())
+            staged.sync()
         journal.put(wanted)
+    if interrupted:
+        sync_directory(staging.directory)
+        journal.sync()
     known = {staged.id for staged in found}
     for stray in sorted(staging.directory.iterdir()):
         if stray.stem in known:

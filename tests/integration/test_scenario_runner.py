@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from pyftpdrive.base.errors import FsStatus
+from pyftpdrive.hosts.fuse_errno import to_errno
 from tests.helpers import guards
 from tests.scenario_runner.callbacks import Callback, from_log, measure, too_late
 from tests.scenario_runner.execution import run
@@ -37,6 +39,9 @@ class MemoryHost:
         self.held: list[str] = []
         self.logged: list[str] = []
         self.measured: list[Callback] = []
+
+    def codes(self, status: FsStatus) -> set[int]:
+        return {to_errno(status)}
 
     def mount(self) -> None: ...
     def kill(self) -> None: ...

@@ -8,6 +8,7 @@ import pytest
 
 from pyftpdrive.base.errors import FsError, FsStatus, RemoteUnavailable
 from pyftpdrive.base.secret import Secret
+from pyftpdrive.ftp import trace
 from pyftpdrive.ftp.replies import Reply
 from pyftpdrive.ftp.trace import (
     EXPECTED,
@@ -45,6 +46,7 @@ def clock() -> _Clock:
 
 @pytest.fixture
 def recorder(clock: _Clock) -> Recorder:
+    trace._local.__dict__.clear()  # other tests' jobs on this thread, by another clock
     return Recorder(clock, Secret("sesame"))  # type: ignore[arg-type]
 
 
