@@ -200,12 +200,13 @@ class Namespace:
             node = self._files.nodes.get(path)
             self._keep_for_readers(node)
             self._set_aside(node)
-            self._files.take_time(path)
+            time_ns = self._files.take_time(path)
             if node is None or self._on_server(path, node):
                 try:
                     self._delete_remote(path, node)
                 except FsError:
                     self._put_back(node)
+                    self._send_times({path: time_ns})
                     raise
             self._forget_file(path, node)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -45,6 +46,9 @@ VERSION_MIN = (1, 12)  # WinFsp 2022.2: an older one refuses this library's para
 SECTOR_BYTES = 4096
 EPOCH_1601_100NS = 116_444_736_000_000_000  # FILETIME of 1970
 INFO_TIMEOUT_MS = 1000
+REJECTED = (995, 1005)  # ERROR_OPERATION_ABORTED, ERROR_UNRECOGNIZED_VOLUME
+REJECTIONS_MAX = 100
+REJECTED_PAUSE_S = 0.01
 IRP_TIMEOUT_MS = 300_000
 FILE_SYSTEM_NAME = "FTP"  # at most 7 characters arrive
 LABEL_MAX = 32
@@ -434,7 +438,7 @@ class Volume(winfspy.FileSystem):  # type: ignore[misc]
         lib.FspFileSystemSetOperationGuardF(pointer, ffi.NULL, ffi.NULL)
         status = lib.FspFileSystemSetMountPoint(pointer, self.mountpoint)
         if status:
-            taken = status in (NtStatus.OBJECT_NAME_COLLISION,)
+            taken = status == NtStatus.OBJECT_NAME_COLLISION
             why = "is in use" if taken else f"can't be mounted (NTSTATUS {status:#010x})"
             problem = MountProblem.MOUNT_POINT if taken else MountProblem.REFUSED
             raise MountError(problem, f"{self.mountpoint} {why}; choose another one with --drive")
@@ -443,6 +447,19 @@ class Volume(winfspy.FileSystem):  # type: ignore[misc]
             raise MountError(
                 MountProblem.REFUSED, f"WinFsp does not serve the drive (NTSTATUS {status:#010x})"
             )
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        """WinFsp rejects the first requests after the dispatcher's start (winfsp #485)."""
+        for _ in range(REJECTIONS_MAX):
+            try:
+                winfspy.file_system.os.stat(self.mountpoint)
+            except OSError as error:
+                if getattr(error, "winerror", None) in REJECTED:
+                    time.sleep(REJECTED_PAUSE_S)
+                    continue
+                log.debug("%s: %s", self.mountpoint, error)  # mounted; the server may be slow
+            return
 
 
 class WinFspHost:
@@ -477,12 +494,6 @@ class WinFspHost:
             volume.stop()  # returns when the callbacks under way have ended
         self._operations.close_all()
         return busy
-
-    def kill(self) -> None:
-        """End the volume as if the process had died: nothing that is open is seen to."""
-        volume, self._volume = self._volume, None
-        if volume is not None:
-            volume.stop()
 
 
 def _require_version() -> None:

@@ -241,6 +241,12 @@ def test_letter_that_is_taken(tmp_path: Path) -> None:
     assert "--drive" in str(raised.value)
 
 
+def test_a_drive_that_was_mounted_answers(tmp_path: Path) -> None:
+    rejecting = Settings(start_rejections=5)
+    with mounted(tmp_path, settings=rejecting, files={"/a": b"x"}) as pc:
+        assert pc.k.list_directory("Z:\\") == ["a"]
+
+
 def test_winfsp_that_is_too_old(tmp_path: Path) -> None:
     old = Settings(winfsp_version=(1, 10))
     with (

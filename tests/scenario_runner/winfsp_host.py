@@ -78,7 +78,7 @@ class WinFspHost(DirectHost):
     def kill(self) -> None:
         host, self._host = self._host, None
         if host is not None:
-            host.kill()
+            host._volume.stop()  # what is open is not seen to
         self.abandon()
 
     def abandon(self) -> None:
