@@ -326,7 +326,7 @@ class Namespace:
             if node.staged is not None and node.staged.state is not StagedState.OPEN:
                 self._files.settle(node, self._patience_s)
         entry = self._view.entry(old)
-        self._changes.rename(old, new, None)
+        self._changes.rename(old, new, None, kind=Kind.DIRECTORY)
         for node in self._files.nodes.rebase(old, new):
             self._retarget(node)
         self._moved(old, new, entry)
@@ -354,7 +354,7 @@ class Namespace:
             entry = self._view.entry(old)
             time_ns, replaced_ns = self._files.take_time(old), self._files.take_time(new)
             try:
-                self._changes.rename(old, new, over)
+                self._changes.rename(old, new, over, kind=Kind.FILE)
             except FsError:
                 self._send_times({old: time_ns, new: replaced_ns})
                 raise

@@ -494,6 +494,26 @@ class FtpClient:
         found = evidence.seen(session, paths, told) if looks else None
         return found if found is not None else self.look(paths)
 
+    def rename_past(self, old: RemotePath, new: RemotePath, aside: RemotePath) -> bool:
+        """In one flight: call what is at *new* *aside*, then *old* *new*, and look at *new*.
+
+        Only where pipelining was proven, and MLST, or for files SIZE. True: nothing was at *new*,
+        and *old* has that name now. False: it is otherwise, or was not told.
+        """
+        session = self._session
+        look, seen = ("MLST", 250) if self.profile.mlst is Proof.YES else ("SIZE", 213)
+        lines = [
+            command_line(verb, session.wire(path))
+            for verb, path in (
+                ("RNFR", new), ("RNTO", aside), ("RNFR", old), ("RNTO", new), (look, new),
+            )
+        ]  # fmt: skip
+        replies = session.flight([*self._leave(old), *lines])
+        nothing, alone, begun, renamed, there = replies[-len(lines) :]
+        # Each code has its place, so a reply too many or too few needs no other guard.
+        refused = all(500 <= reply.code < 600 for reply in (nothing, alone))
+        return refused and (begun.code, renamed.code // 100, there.code) == (350, 2, seen)
+
     def _leave(self, path: RemotePath) -> list[bytes]:
         """CWD out of a directory that is to go: Windows servers keep hold of where we are."""
         cwd = self._session.cwd

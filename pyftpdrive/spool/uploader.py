@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_S = 0.05  # a burst of saves is sent when it pauses for this long …
 SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the program that writes
+ERRANDS_S = 2.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 NOT_THERE_MAX = 5  # stored, and not there, so often in a row: the user has to know
@@ -102,6 +103,7 @@ class Uploader:
         self._changed = threading.Condition(threading.Lock())
         self._uploads: dict[str, Upload] = {}
         self._stopped = False
+        self._errands = 0  # of `see_to`, not yet tried
         self._settling: list[Upload] = []  # closed a moment ago
         self._settling_since = 0.0
         self._settling_until = 0.0
@@ -247,6 +249,10 @@ class Uploader:
         """Run *work* on a session, in its turn, until it succeeds or is refused again and again."""
 
         def ended(job: Job[None]) -> None:
+            if not failures:
+                with self._changed:
+                    self._errands -= 1
+                    self._changed.notify_all()
             error = job.error
             may_pass = isinstance(error, RemoteError) and (
                 error.retryable or failures < REFUSALS_MAX
@@ -259,6 +265,9 @@ class Uploader:
         job = self._engine.job(label, work, priority=Priority.UPLOAD, on_done=ended)
         if failures:
             job.not_before = self._clock.monotonic() + _pause(failures)
+        else:
+            with self._changed:
+                self._errands += 1
         self._engine.submit(job)
 
     def hurry(self, staged: StagedFile) -> None:
@@ -314,14 +323,20 @@ class Uploader:
             ]
 
     def drain(self, timeout_s: float) -> list[StagedFile]:
-        """Wait until nothing is pending; return what is left when *timeout_s* passed."""
+        """Wait until nothing is pending; return what is left when *timeout_s* passed.
+
+        What is to be removed from the server gets a first try, and `ERRANDS_S` at most: it is in
+        the journal, too.
+        """
         self._send_now()
-        until = self._clock.monotonic() + timeout_s
+        now = self._clock.monotonic()
+        until, errands_until = now + timeout_s, now + min(timeout_s, ERRANDS_S)
         with self._changed:
             while True:
                 left = [u.staged for u in self._uploads.values() if not u.held]
-                remaining = until - self._clock.monotonic()
-                if not left or remaining <= 0:
+                end = until if left else errands_until
+                remaining = end - self._clock.monotonic()
+                if remaining <= 0 or not (left or self._errands):
                     return left
                 self._clock.wait(self._changed, remaining)
 
@@ -521,6 +536,8 @@ class Uploader:
                 staged.move_to(StagedState.QUEUED if retry else StagedState.HELD, str(error))
         if not writing and not retry:
             self._note_held(staged)
+            for stray in set(staged.strays):
+                self.remove_later(stray)
         with self._changed:
             upload.error = error
             upload.held = not retry and not writing
@@ -532,8 +549,6 @@ class Uploader:
             self._launch(upload, delay_s=delay)
         else:
             log.warning("upload of %s is held: %s", staged.path, error)
-            for stray in set(staged.strays):
-                self.remove_later(stray)
 
     def _note_held(self, staged: StagedFile) -> None:
         try:

@@ -110,3 +110,19 @@ def test_the_end_of_an_upload_asks_the_server_nothing_more(
         assert until(lambda: server.stat("/a").modified_ns == WHEN_NS, within_s=10)
 
     assert not [name for name in asked if name.startswith("ftp-session")]
+
+
+@pytest.mark.logs("is held")
+def test_a_drained_drive_has_removed_what_an_upload_left(tmp_path: Path) -> None:
+    """Its first removal was not answered: who unmounts then leaves nothing of ours behind."""
+    with FtpSimulator("proftpd") as server, started_drive(server, tmp_path) as drive:
+        server.put("/a.txt", b"one")
+        context = drive.filesystem.open(remote_path("/a.txt"), write=True)
+        drive.filesystem.write(context, 0, b"mine")
+        server.put("/a.txt", b"another program's")
+        server.inject(Fault(on="DELE", nth=1, fault="reset", channel="control"))
+        drive.filesystem.close(context)
+
+        assert drive.drain(20) == []
+
+        assert set(server.tree()) == {"/a.txt"}

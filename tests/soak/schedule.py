@@ -580,7 +580,8 @@ class Schedule:
         until = time.monotonic() + SETTLE_S
         while True:
             left = self.drive.drain(1.0)
-            if not left and not self.drive.journal.swaps():
+            journal = self.drive.journal
+            if not left and not journal.swaps() and not journal.strays():
                 break
             if time.monotonic() > until:
                 raise Loss(f"never sent: {self.drive.filesystem.uploads()}")
