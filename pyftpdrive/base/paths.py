@@ -6,6 +6,7 @@ A path is text. Octets that the server's encoding cannot decode are carried as l
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 from pyftpdrive.base.errors import InvalidName
@@ -16,7 +17,7 @@ RemotePath = NewType("RemotePath", str)
 ROOT = RemotePath("/")
 NAME_BYTES_MAX = 255
 PATH_BYTES_MAX = 4096
-_FORBIDDEN = ("\0", "\r", "\n")
+_FORBIDDEN = re.compile(r"[/\0\r\n]")
 
 
 def check_name(name: str) -> str:
@@ -25,7 +26,7 @@ def check_name(name: str) -> str:
     Raises:
         InvalidName: empty, '.', '..', or holding '/', CR, LF or NUL.
     """
-    if name in ("", ".", "..") or "/" in name or any(c in name for c in _FORBIDDEN):
+    if name in ("", ".", "..") or _FORBIDDEN.search(name):
         raise InvalidName(f"{name!r} is not a usable file name")
     return name
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import selectors
 import socket
 import ssl
@@ -39,7 +40,7 @@ PRELIMINARIES_MAX = 64  # 1yz in a row; more would be waited for without end
 SURPLUS_MAX = 64  # replies that nobody asked for, before we stop listening
 RECEIVE_BYTES = 64 * 1024
 _WITH_NAMES = (211, 213, 227, 229, 250, 257)  # replies that values are taken from
-_FORBIDDEN = (b"\0", b"\r", b"\n")
+_FORBIDDEN = re.compile(rb"[\0\r\n]")
 
 
 def command_line(verb: str, argument: bytes | None = None) -> bytes:
@@ -51,7 +52,7 @@ def command_line(verb: str, argument: bytes | None = None) -> bytes:
     """
     if argument is None:
         return verb.encode("ascii") + b"\r\n"
-    if any(octet in argument for octet in _FORBIDDEN):
+    if _FORBIDDEN.search(argument):
         raise InvalidName(f"{argument!r} can't be sent in a command")
     return verb.encode("ascii") + b" " + argument.replace(b"\xff", b"\xff\xff") + b"\r\n"
 

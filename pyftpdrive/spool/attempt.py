@@ -181,7 +181,8 @@ class Attempt:
         self._forget_stray(self._temporary)
         with staged.lock:
             staged.base = Base(size_bytes=self._size_bytes, modified_ns=entry.modified_ns)
-            self._journal.put(staged.record())
+            if staged.version != self._version:  # else its row goes, or the next writer puts it
+                self._journal.put(staged.record())
 
     def _leave(self, path: RemotePath) -> None:
         """A file of ours is on the server that ought to go."""
