@@ -30,17 +30,10 @@ from typing import TypeVar
 
 from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock, SystemClock
-from pyftpdrive.base.errors import (
-    LoginRefused,
-    NotAnFtpServer,
-    RemoteError,
-    RemoteTimeout,
-    RemoteUnavailable,
-    TlsError,
-    TooManySessions,
-)
+from pyftpdrive.base.errors import RemoteError, RemoteTimeout, RemoteUnavailable
 from pyftpdrive.ftp.ftp_client import ClientOptions, FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobState, JobYielded, Priority, Work
+from pyftpdrive.ftp.link import Link, Refused
 from pyftpdrive.ftp.profile import ServerProfile
 from pyftpdrive.ftp.retry import RetryPolicy
 from pyftpdrive.ftp.trace import Recorder
@@ -51,13 +44,10 @@ T = TypeVar("T")
 AGING_S = 2.0  # a job that waited this long counts as one priority more urgent
 PATIENCE_FACTOR_MAX = 10  # an answer that keeps arriving may take this many deadlines
 SESSION_IDLE_MAX_S = 50.0  # surplus sessions are given back to the server after this
-LIMIT_RETRY_S = 300.0  # a learned limit is tried again after this
 SUSPECT_IDLE_S = 5.0  # a session that was not used for so long is asked for a sign of life first
 CLOCK_JUMP_S = 5.0  # the wall clock ran ahead of the monotonic one: the machine slept
-PROBE_HOLD_S = 0.2  # between two connection attempts that jobs ask for
 ALMOST = 0.9  # of a deadline: a job begins a moment after somebody began to wait for it
 PROBE_PAUSE_S = 1.0  # between two requests for a sign of life
-FATAL_AT_LOGIN = (LoginRefused, TlsError, NotAnFtpServer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +58,6 @@ class EngineOptions:
     deadline_s: float = 3.0  # patience of a program that waits for a first answer
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keepalive_s: float = 60.0  # 0: never send NOOP
-
-
-@dataclass(slots=True)
-class _Link:
-    """What is known about reaching the server. Guarded by the engine's lock."""
-
-    failures: int = 0  # connection attempts in a row that failed
-    lost_at: float = 0.0  # when the first of them failed
-    error: RemoteError | None = None
-    attempted_at: float = float("-inf")
-    connecting: int = 0
-    sessions_limit: int | None = None  # learned; None: no limit met yet
-    limit_learned_at: float = 0.0
-    silent_since: float = 0.0  # see Engine.note_silence
-    silence_noted_at: float = float("-inf")
 
 
 class _Worker:
@@ -142,11 +117,9 @@ class Engine:
         self._changed = threading.Condition(threading.Lock())
         self._queue: list[Job[object]] = []
         self._workers: list[_Worker] = []
-        self._link = _Link()
+        self._link = Link(options.sessions_max, options.retry, profile, self.clock)
         self._stopping = False
-        self._last_error: str | None = None
         self._probing = False
-        self._heard_at = float("-inf")  # when any session last moved an octet; set without lock
         self._wall_ahead_s = self._wall_ahead()
 
     # -- for the layers above ---------------------------------------------------------------
@@ -261,14 +234,7 @@ class Engine:
     @property
     def away(self) -> bool:
         """True while the server does not answer, as far as is known. Takes no lock."""
-        return self._link.failures > 0 or self._silent
-
-    @property
-    def _silent(self) -> bool:
-        return self._link.silence_noted_at > self._heard_at
-
-    def _heard(self) -> None:
-        self._heard_at = self.clock.monotonic()
+        return self._link.away
 
     def is_hung(self, job: Job[T]) -> bool:
         """True when *job* runs without a sound for as long as a program waits.
@@ -283,14 +249,10 @@ class Engine:
     def note_silence(self, since: float) -> None:
         """Somebody waited in vain from *since* (monotonic) until now: was it all the server?"""
         now = self.clock.monotonic()
-        heard_at = self._heard_at
-        if now - heard_at < self.options.deadline_s * ALMOST:
+        if now - self._link.heard_at < self.options.deadline_s * ALMOST:
             return  # it talks to others
         with self._changed:
-            if not self._silent:
-                self._link.silent_since = max(since, heard_at)
-                self._last_error = f"no answer within {now - since:.1f} s"
-            self._link.silence_noted_at = now
+            self._link.note_silence(since)
             probe = not self._probing and not self._stopping
             self._probing = True
         if probe:
@@ -309,7 +271,7 @@ class Engine:
 
         def ended(_job: Job[None]) -> None:
             with self._changed:
-                again = self._silent and not self._stopping
+                again = self._link.silent and not self._stopping
                 self._probing = again
             if again:
                 self._probe(PROBE_PAUSE_S)
@@ -350,21 +312,12 @@ class Engine:
         with self._changed:
             return {
                 "open": sum(worker.client.connected for worker in self._workers),
-                "limit": self._limit_locked(),
+                "limit": self._link.limit(),
                 "queued": len(self._queue),
                 "reachable": not self.away,
-                "unreachable_s": self._unreachable_locked(),
-                "last_error": self._last_error,
+                "unreachable_s": self._link.unreachable_s(),
+                "last_error": self._link.last_error,
             }
-
-    def _unreachable_locked(self) -> float | None:
-        """For how long nobody has answered; None: the server answers."""
-        since = []
-        if self._link.failures:
-            since.append(self._link.lost_at)
-        if self._silent:
-            since.append(self._link.silent_since)
-        return round(self.clock.monotonic() - min(since), 1) if since else None
 
     def stop(self) -> None:
         """End all sessions; queued jobs fail. Returns when every thread has ended."""
@@ -388,15 +341,6 @@ class Engine:
 
     # -- workers ----------------------------------------------------------------------------
 
-    def _limit_locked(self) -> int:
-        link = self._link
-        if link.sessions_limit is not None:
-            if self.clock.monotonic() - link.limit_learned_at > LIMIT_RETRY_S:
-                link.sessions_limit = None
-            else:
-                return min(link.sessions_limit, self.options.sessions_max)
-        return self.options.sessions_max
-
     def _rank(self, job: Job[object], now: float) -> float:
         return max(0.0, job.priority - (now - job.submitted_at) // AGING_S)
 
@@ -406,7 +350,7 @@ class Engine:
             return
         idle = sum(worker.job is None for worker in self._workers)
         # When all sessions hang, one more than allowed: they may be dead without a word.
-        limit = self._limit_locked() + (1 if self._silent else 0)
+        limit = self._link.limit() + (1 if self._link.silent else 0)
         wanted = min(len(self._queue), limit - len(self._workers))
         if wanted > 0 and idle == 0:
             worker = _Worker(self._client_factory())
@@ -444,42 +388,27 @@ class Engine:
                     return False
                 if not self._queue and len(self._workers) > 1:
                     return False
-                self._link.connecting += 1
-                self._link.attempted_at = self.clock.monotonic()
+                self._link.begin()
             if not self._connect(worker):
                 return False
         return not self._stopping
 
     def _may_connect_locked(self, worker: _Worker) -> bool:
         """Now is the time to dial: a job waits, or the prober's pause is over."""
-        link, now = self._link, self.clock.monotonic()
-        if not link.failures:
+        if not self._link.refusing:
             return bool(self._queue) or worker is not self._workers[0]
         if worker is not self._workers[0]:
             return True  # leaves in _ready, or helps out
-        if any(job.priority < Priority.UPLOAD for job in self._queue):
-            early = link.attempted_at + self._job_pause_locked()
-            if now >= early:
-                return True
-        return now >= link.attempted_at + self._probe_pause_locked()
+        return self._link.pause_s(urgent=self._urgent_locked()) <= 0
 
-    def _job_pause_locked(self) -> float:
-        """Between attempts while programs wait: short at first, then as configured."""
-        if self._link.failures > self.options.retry.attempts:
-            return PROBE_HOLD_S
-        return max(PROBE_HOLD_S, self.options.retry.delay_before(self._link.failures))
-
-    def _probe_pause_locked(self) -> float:
-        return max(1.0, self.options.retry.delay_before(self._link.failures + 1))
+    def _urgent_locked(self) -> bool:
+        """Whether programs wait."""
+        return any(job.priority < Priority.UPLOAD for job in self._queue)
 
     def _connect_pause_locked(self) -> float | None:
-        if not self._link.failures:
+        if not self._link.refusing:
             return None
-        now = self.clock.monotonic()
-        waits = [self._link.attempted_at + self._probe_pause_locked() - now]
-        if any(job.priority < Priority.UPLOAD for job in self._queue):
-            waits.append(self._link.attempted_at + self._job_pause_locked() - now)
-        return max(0.01, min(waits))
+        return max(0.01, self._link.pause_s(urgent=self._urgent_locked()))
 
     def _connect(self, worker: _Worker) -> bool:
         """Dial once. False: this worker ends."""
@@ -488,44 +417,27 @@ class Engine:
             worker.client.connect()
         except RemoteError as caught:
             error = caught
+        refused: Refused | None = None
         lost: list[Job[object]] = []
         keep = True
         with self._changed:
             for job in self._queue:
                 job.trace.note(f"no session: {error}" if error else "a session was opened")
-            link = self._link
-            link.connecting -= 1
-            others = [w for w in self._workers if w is not worker and w.client.connected]
+            others = sum(w is not worker and w.client.connected for w in self._workers)
             if error is None:
-                link.failures, link.error = 0, None
-                self._heard()
-                known = self.profile.sessions_limit
-                if link.sessions_limit is None and known is not None and len(others) >= known:
-                    self.profile.sessions_limit = None  # it allows more than it did
-            elif others and isinstance(error, (TooManySessions, LoginRefused)):
-                # The login worked before: the server only refuses one more session.
-                self._heard()
-                link.sessions_limit = max(1, len(others))
-                link.limit_learned_at = self.clock.monotonic()
-                self.profile.sessions_limit = link.sessions_limit
-                log.info("the server allows %d session(s): %s", link.sessions_limit, error)
-                keep = False
-            elif others:
-                keep = False
+                self._link.opened(others)
             else:
-                if link.failures == 0:
-                    link.lost_at = self.clock.monotonic()
-                link.failures += 1
-                link.error = error
-                self._last_error = str(error)
-                if link.failures > self.options.retry.attempts or isinstance(error, FATAL_AT_LOGIN):
+                refused = self._link.refused(error, others)
+                keep = not others and worker is self._workers[0]
+                if refused is Refused.FOR_NOW:
                     lost = [job for job in self._queue if job.priority < Priority.UPLOAD]
                     self._queue = [job for job in self._queue if job not in lost]
-                keep = worker is self._workers[0]
             if not keep and worker in self._workers:
                 self._workers.remove(worker)
             self._changed.notify_all()
         if error is not None:
+            if refused is Refused.LIMIT:
+                log.info("the server allows %d session(s): %s", others, error)
             level = logging.DEBUG if others else logging.INFO
             log.log(level, "could not open a session: %s", error)
             for job in lost:
@@ -557,7 +469,7 @@ class Engine:
         return None
 
     def _best_locked(self, now: float) -> Job[object] | None:
-        limit = self._limit_locked()
+        limit = self._link.limit()
         patient = sum(
             w.job is not None and w.job.priority >= Priority.UPLOAD for w in self._workers
         )
@@ -593,7 +505,7 @@ class Engine:
         ):
             try:
                 worker.client.noop()
-                self._heard()
+                self._link.heard()
             except RemoteTimeout as error:
                 log.info("an idle session ended: %s", error)
                 self.note_silence(now)
@@ -612,7 +524,7 @@ class Engine:
                 raise JobYielded(job.label)  # goes on when there is a new session
 
             def moved() -> None:
-                job.last_activity = self._heard_at = self.clock.monotonic()
+                job.last_activity = self._link.heard_at = self.clock.monotonic()
 
             client.watch(moved, job.trace.note)
             job.trace.note(f"runs on {threading.current_thread().name}, attempt {job.attempt + 1}")
@@ -643,7 +555,7 @@ class Engine:
                 if job.priority is Priority.UPLOAD:
                     self.recorder.failed_alone(job.trace, error)
                 if isinstance(error, RemoteUnavailable):
-                    self._last_error = f"{job.label}: {error}"
+                    self._link.last_error = f"{job.label}: {error}"
             job.fail(error)
         else:
             job.finish(result)
@@ -666,7 +578,7 @@ class Engine:
             log.info("a session died while nobody used it: %s", error)
             worker.client.close_abruptly()
             return False
-        self._heard()
+        self._link.heard()
         return True
 
     def _requeue(self, worker: _Worker, job: Job[object], error: BaseException | None) -> bool:

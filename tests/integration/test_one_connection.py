@@ -15,7 +15,7 @@ from pyftpdrive.base.errors import FsError, FsStatus
 from pyftpdrive.base.paths import remote_path
 from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.drive import Drive
-from pyftpdrive.ftp import engine as engine_module
+from pyftpdrive.ftp import link as link_module
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import JobControl, Priority
 from simulators.ftp_server import Fault, FtpSimulator
@@ -259,7 +259,7 @@ def test_the_limit_is_learned_shown_and_rises_again(
 
         server.core.sessions_max = server.core.guests_max = 4
         server.clear_faults()
-        monkeypatch.setattr(engine_module, "LIMIT_RETRY_S", 0.0)
+        monkeypatch.setattr(link_module, "LIMIT_RETRY_S", 0.0)
         barrier = threading.Barrier(3)  # passed by three sessions at a time only
         meeting = [
             engine.submit(engine.job(f"meet {n}", _meet(barrier), priority=Priority.READ))
