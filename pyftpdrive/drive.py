@@ -140,7 +140,7 @@ class Drive:
             self.filesystem.adopt(staged)
         for stray in strays:
             self.staging.own(_own_id(name_of(stray)))
-            self.files.uploader.remove_later(stray)
+            self.files.errands.remove(stray)
         for swap in self.journal.swaps():
             namespace.finish_swap(swap)
 

@@ -10,7 +10,6 @@ import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TypeVar
 
 from pyftpdrive.base.clock import Clock
@@ -28,16 +27,16 @@ from pyftpdrive.cache.fetcher import Fetcher
 from pyftpdrive.core import remote
 from pyftpdrive.core.error_map import fs_error
 from pyftpdrive.core.nodes import FileContext, FileNode, NodeTable, require_open
+from pyftpdrive.core.sent_times import SentTimes
 from pyftpdrive.core.view import View
 from pyftpdrive.core.writable import Writable
 from pyftpdrive.ftp.engine import Engine
-from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import Job, JobControl, Priority
 from pyftpdrive.spool.attempt import Uploaded
+from pyftpdrive.spool.errands import Errands
 from pyftpdrive.spool.journal import CONTENT_BYTES_MAX, Journal
 from pyftpdrive.spool.staging import Base, StagedFile, Staging
 from pyftpdrive.spool.states import StagedState
-from pyftpdrive.spool.times import OwnTimes, same_time, stamp
+from pyftpdrive.spool.times import OwnTimes, same_time
 from pyftpdrive.spool.uploader import Uploader
 
 log = logging.getLogger(__name__)
@@ -82,12 +81,14 @@ class Files:
         self._clock = clock
         self.nodes = NodeTable()
         self.own_times = OwnTimes()
-        self._times: dict[RemotePath, int] = {}  # on their way; one operation at a time each
+        self.times = SentTimes(engine, view, self.nodes, self.own_times)
+        self.errands = Errands(engine, journal, clock)
         self.uploader = Uploader(
             engine,
             journal,
             clock,
             own_times=self.own_times,
+            errands=self.errands,
             fill_gaps=self.fill_gaps,
             on_uploaded=self._uploaded,
             on_finished=self._finished,
@@ -98,7 +99,7 @@ class Files:
             journal,
             read_only=read_only,
             new_id=staging.new_id,
-            remove_later=self.uploader.remove_later,
+            remove_later=self.errands.remove,
         )
 
     # -- open and close ------------------------------------------------------------------------
@@ -507,7 +508,7 @@ class Files:
                 content.release()
         self._blocks.forget(done.path)
         if shown_ns != done.stamped_ns:
-            self.send_time(done.path, shown_ns)
+            self.times.send(done.path, shown_ns)
 
     def _finished(self, staged: StagedFile) -> None:
         """Callback: nothing newer than what is on the server."""
@@ -542,50 +543,6 @@ class Files:
             self.uploader.adopt_held(staged)
         else:
             self.uploader.enqueue(staged)
-
-    def send_time(self, path: RemotePath, modified_ns: int) -> None:
-        """Set the time of *path* on the server, without waiting; the drive shows it at once."""
-        # As known: this also runs on a session's thread, which must not wait for another one.
-        _known, entry = self._view.metadata.lookup(path, stale=True)
-        size = entry.size_bytes if entry is not None and entry.size_bytes is not None else 0
-        self._view.pin(path, size, entry.modified_ns if entry else None, modified_ns)
-
-        self.own_times.give(path, modified_ns)
-        self._times[path] = modified_ns
-
-        def set_time(client: FtpClient, _control: JobControl) -> None:
-            if self._times.get(path) != modified_ns:
-                return  # a newer one follows, or the name is another file's by now
-            listed_ns = stamp(client, path, modified_ns)
-            self._view.retime(path, size, listed_ns, modified_ns)
-            node = self.nodes.get(path)
-            if node is not None:
-                self._retime(node, listed_ns)
-
-        def ended(_job: Job[None]) -> None:
-            if self._times.get(path) == modified_ns:
-                del self._times[path]
-
-        self._engine.submit(
-            self._engine.job(
-                f"set time of {path}", set_time, priority=Priority.UPLOAD, on_done=ended
-            )
-        )
-
-    def take_time(self, path: RemotePath) -> int | None:
-        """The time of *path* that is on its way, if any: it is not set any more."""
-        return self._times.pop(path, None)
-
-    def _retime(self, node: FileNode, modified_ns: int | None) -> None:
-        """We changed the time on the server ourselves: that is no conflict."""
-        with node.lock:
-            if node.entry is not None:
-                node.entry = replace(node.entry, modified_ns=modified_ns)
-            if node.content is not None:
-                node.content.modified_ns = modified_ns
-            if node.staged is not None and node.staged.base is not None:
-                with node.staged.lock:
-                    node.staged.base = replace(node.staged.base, modified_ns=modified_ns)
 
     def close_all(self) -> None:
         """Close every local file; staged bytes that the server lacks stay on the disk."""

@@ -307,7 +307,7 @@ class Filesystem:
             return
         if node is not None and node.staged is not None:
             node.staged.set_modified(modified_ns)
-        self._files.send_time(path, modified_ns)
+        self._files.times.send(path, modified_ns)
 
     def now_ns(self) -> int:
         """The drive's clock: nanoseconds since 1970 UTC."""

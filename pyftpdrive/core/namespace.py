@@ -200,7 +200,7 @@ class Namespace:
             node = self._files.nodes.get(path)
             self._keep_for_readers(node)
             self._set_aside(node)
-            time_ns = self._files.take_time(path)
+            time_ns = self._files.times.take(path)
             if node is None or self._on_server(path, node):
                 try:
                     self._delete_remote(path, node)
@@ -352,7 +352,7 @@ class Namespace:
             if node is not None:
                 self._files.settle(node, self._patience_s)
             entry = self._view.entry(old)
-            time_ns, replaced_ns = self._files.take_time(old), self._files.take_time(new)
+            time_ns, replaced_ns = self._files.times.take(old), self._files.times.take(new)
             try:
                 self._changes.rename(old, new, over, kind=Kind.FILE)
             except FsError:
@@ -373,7 +373,7 @@ class Namespace:
     def _send_times(self, times: dict[RemotePath, int | None]) -> None:
         for path, modified_ns in times.items():
             if modified_ns is not None:
-                self._files.send_time(path, modified_ns)
+                self._files.times.send(path, modified_ns)
 
     def _rename_unsent(self, node: FileNode, new: RemotePath, over: RemoteEntry | None) -> bool:
         """Rename a file that the server has never had: only its target changes.

@@ -49,7 +49,7 @@ class Swaps:
         if backup is not None and target is None:
             restore(client, swap.backup, swap.target)
         elif backup is not None and source is None:
-            drop_backup(client, swap.backup, self._files.uploader.remove_later)
+            drop_backup(client, swap.backup, self._files.errands.remove)
         elif backup is not None:
             log.warning("%s was made meanwhile; its last version: %s", swap.target, swap.backup)
         self.note(swap, Step.NONE)
@@ -65,7 +65,7 @@ class Swaps:
             self.settle(client, swap)
             self._view.metadata.expire(parent(swap.target))
 
-        self._files.uploader.see_to(f"finish the rename to {swap.target}", finish)
+        self._files.errands.run(f"finish the rename to {swap.target}", finish)
 
 
 class Renaming:
@@ -139,7 +139,7 @@ class Renaming:
             over=there,
             backup=self._swap.backup,
             note=lambda step: self._swaps.note(self._swap, step),
-            leave=self._files.uploader.remove_later,
+            leave=self._files.errands.remove,
         )
 
     def put_right(self) -> None:
@@ -147,7 +147,7 @@ class Renaming:
         if self._swaps.begun(self._swap):
             self._swaps.finish(self._swap)
         if self._taking:
-            self._files.uploader.see_to(
+            self._files.errands.run(
                 f"give {self._new} its name back", lambda client, _: self._give_back(client)
             )
 

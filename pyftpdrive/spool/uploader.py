@@ -7,7 +7,6 @@ that waiting can't mend makes the file HELD: shown to the user, kept, never drop
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -17,17 +16,16 @@ from pyftpdrive.base import patience
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import (
     NoSpace,
-    NotFound,
     RemoteError,
     RemoteTimeout,
     RemoteUnavailable,
     ServerError,
 )
-from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.engine import Engine
 from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.ftp.jobs import Job, JobCancelled, JobControl, Priority
 from pyftpdrive.spool.attempt import Attempt, Conflict, Uploaded, VersionChanged
+from pyftpdrive.spool.errands import Errands, pause_s
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.names import ANOTHER_NAME
 from pyftpdrive.spool.replace import NotThere
@@ -40,10 +38,7 @@ log = logging.getLogger(__name__)
 SETTLE_S = 0.05  # a burst of saves is sent when it pauses for this long …
 SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the program that writes
 ERRANDS_S = 2.0
-RETRY_FIRST_S = 1.0
-RETRY_MAX_S = 60.0
 NOT_THERE_MAX = 5  # stored, and not there, so often in a row: the user has to know
-REFUSALS_MAX = 3  # of something that nobody waits for; the next mount tries again
 TORN_MAX = 3  # sent while being written this often: copy it aside first
 
 
@@ -87,6 +82,7 @@ class Uploader:
         clock: Clock,
         *,
         own_times: OwnTimes,
+        errands: Errands,
         fill_gaps: Callable[[StagedFile], None],
         on_uploaded: Callable[[StagedFile, Uploaded], None],
         on_finished: Callable[[StagedFile], None],
@@ -96,6 +92,7 @@ class Uploader:
         self._journal = journal
         self._clock = clock
         self._own_times = own_times
+        self._errands = errands
         self._fill_gaps = fill_gaps
         self._on_uploaded = on_uploaded  # a version is there; the staged file may be newer
         self._on_finished = on_finished  # nothing newer; the journal's row is gone
@@ -103,7 +100,6 @@ class Uploader:
         self._changed = threading.Condition(threading.Lock())
         self._uploads: dict[str, Upload] = {}
         self._stopped = False
-        self._errands = 0  # of `see_to`, not yet tried
         self._settling: list[Upload] = []  # closed a moment ago
         self._settling_since = 0.0
         self._settling_until = 0.0
@@ -223,52 +219,12 @@ class Uploader:
         if staged.step is Step.SWAP:
             strays.add(staged.backup_path())
         for stray in strays:
-            self.remove_later(stray)
+            self._errands.remove(stray)
 
     def discard(self, staged: StagedFile) -> None:
         """Forget a staged file whose bytes are not wanted any more."""
         self.forget(staged)
         staged.close()
-
-    def remove_later(self, stray: RemotePath) -> None:
-        """Remove a file of ours from the server, without waiting; tried again until it is gone."""
-        with contextlib.suppress(OSError):  # the journal: then this run only looks after it
-            self._journal.put_stray(stray)
-
-        def remove(client: FtpClient, _control: JobControl) -> None:
-            with contextlib.suppress(NotFound):
-                client.delete_file(stray)
-            with contextlib.suppress(OSError):
-                self._journal.delete_stray(stray)
-
-        self.see_to(f"remove {stray}", remove)
-
-    def see_to(
-        self, label: str, work: Callable[[FtpClient, JobControl], None], *, failures: int = 0
-    ) -> None:
-        """Run *work* on a session, in its turn, until it succeeds or is refused again and again."""
-
-        def ended(job: Job[None]) -> None:
-            if not failures:
-                with self._changed:
-                    self._errands -= 1
-                    self._changed.notify_all()
-            error = job.error
-            may_pass = isinstance(error, RemoteError) and (
-                error.retryable or failures < REFUSALS_MAX
-            )
-            if may_pass and not self._stopped:
-                self.see_to(label, work, failures=failures + 1)
-            elif error is not None and not isinstance(error, JobCancelled):
-                log.info("%s: given up: %s", label, error)
-
-        job = self._engine.job(label, work, priority=Priority.UPLOAD, on_done=ended)
-        if failures:
-            job.not_before = self._clock.monotonic() + _pause(failures)
-        else:
-            with self._changed:
-                self._errands += 1
-        self._engine.submit(job)
 
     def hurry(self, staged: StagedFile) -> None:
         """Somebody waits for *staged*: an attempt that waits for its turn begins now."""
@@ -325,23 +281,25 @@ class Uploader:
     def drain(self, timeout_s: float) -> list[StagedFile]:
         """Wait until nothing is pending; return what is left when *timeout_s* passed.
 
-        What is to be removed from the server gets a first try, and `ERRANDS_S` at most: it is in
-        the journal, too.
+        Errands get a first try, and `ERRANDS_S` at most: they are in the journal, too.
         """
         self._send_now()
-        now = self._clock.monotonic()
-        until, errands_until = now + timeout_s, now + min(timeout_s, ERRANDS_S)
+        until = self._clock.monotonic() + timeout_s
         with self._changed:
             while True:
                 left = [u.staged for u in self._uploads.values() if not u.held]
-                end = until if left else errands_until
-                remaining = end - self._clock.monotonic()
-                if remaining <= 0 or not (left or self._errands):
+                remaining = until - self._clock.monotonic()
+                if remaining <= 0:
                     return left
+                if not left:
+                    break
                 self._clock.wait(self._changed, remaining)
+        self._errands.wait_tried(min(ERRANDS_S, remaining))
+        return []
 
     def stop(self) -> None:
         """End the spool's threads; what is pending stays in the journal."""
+        self._errands.stop()
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -479,7 +437,7 @@ class Uploader:
             _not_told(staged, error)
         if finished:
             for stray in set(staged.strays):
-                self.remove_later(stray)
+                self._errands.remove(stray)
             self._on_finished(staged)
             self._leave(upload)
         else:
@@ -523,7 +481,7 @@ class Uploader:
         staged = upload.staged
         upload.failures += 1
         upload.not_there = upload.not_there + 1 if isinstance(error, NotThere) else 0
-        delay = _pause(upload.failures)
+        delay = pause_s(upload.failures)
         if upload.not_there >= NOT_THERE_MAX:
             error = ServerError(
                 f"{staged.path}: sent {upload.not_there} times; each time the server said that it "
@@ -537,7 +495,7 @@ class Uploader:
         if not writing and not retry:
             self._note_held(staged)
             for stray in set(staged.strays):
-                self.remove_later(stray)
+                self._errands.remove(stray)
         with self._changed:
             upload.error = error
             upload.held = not retry and not writing
@@ -562,8 +520,3 @@ class Uploader:
 
 def _not_told(staged: StagedFile, error: OSError) -> None:
     log.warning("%s is on the server, but the journal is not told: %s", staged.path, error)
-
-
-def _pause(failures: int) -> float:
-    """Seconds before the next attempt after so many."""
-    return float(min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S))

@@ -31,7 +31,7 @@ from pyftpdrive.drive import Drive, DriveOptions
 from pyftpdrive.ftp.engine import EngineOptions
 from pyftpdrive.ftp.ftp_client import ClientOptions
 from pyftpdrive.ftp.retry import RetryPolicy
-from pyftpdrive.spool import replace, uploader
+from pyftpdrive.spool import errands, replace
 from pyftpdrive.spool.names import TEMPORARY_PREFIX
 from simulators.ftp_server import Fault, FtpSimulator
 from simulators.lossy_disk import LossyDisk
@@ -78,8 +78,8 @@ class Figures:
 def short_clocks() -> Iterator[None]:
     """Retries of uploads within a moment."""
     with (
-        mock.patch.object(uploader, "RETRY_FIRST_S", 0.05),
-        mock.patch.object(uploader, "RETRY_MAX_S", 0.4),
+        mock.patch.object(errands, "RETRY_FIRST_S", 0.05),
+        mock.patch.object(errands, "RETRY_MAX_S", 0.4),
         mock.patch.object(replace, "LATE_RENAME_S", 0.02),
     ):
         yield
