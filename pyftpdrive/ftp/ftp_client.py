@@ -315,12 +315,14 @@ class FtpClient:
         *,
         offset_bytes: int = 0,
         progress: Callable[[int], None] | None = None,
+        pause: Callable[[], bool] | None = None,
     ) -> int:
         """Make *path* hold *source* from its position to its end; the octets sent.
 
         The kernel copies where it can. With *offset_bytes* the file's first octets are kept: only
         where APPE or REST+STOR was proven on this server. *progress* gets the octets sent so far
-        after each MiB; what it raises aborts the transfer and goes on to the caller.
+        after each piece; what it raises aborts the transfer and goes on to the caller. When
+        *pause* says so after a piece, the file ends there, and fewer octets are sent.
 
         Raises:
             NoSpace: disk or quota are full; the file on the server is incomplete.
@@ -342,12 +344,42 @@ class FtpClient:
                 verb=verb,
                 offset_bytes=rest_bytes,
                 progress=progress,
+                pause=pause,
             )
 
         try:
             return self._with_tls_fallback(run) if position is not None else run()
         except TransferRefused as exc:
             raise evidence.why_not_written(self._session, path, exc.reply) from exc
+
+    def append(
+        self,
+        path: RemotePath,
+        source: BinaryIO,
+        *,
+        progress: Callable[[int], None] | None = None,
+        pause: Callable[[], bool] | None = None,
+    ) -> int:
+        """`store` behind what *path* holds, proven or not: look at its size before and after.
+
+        Raises:
+            NotImplementedByServer: this server does not append.
+        Source: RFC 959 4.1.3 (APPE).
+        """
+        try:
+            return streams.store(
+                self._session,
+                self._session.wire(path),
+                source,
+                verb="APPE",
+                progress=progress,
+                pause=pause,
+            )
+        except TransferRefused as exc:
+            if self.profile.appe is Proof.YES:
+                raise evidence.why_not_written(self._session, path, exc.reply) from exc
+            self.profile.deny("appe", lasting=False)  # ProFTPD's AllowStoreRestart: 451
+            raise NotImplementedByServer(f"APPE: {exc.reply.text}") from exc
 
     def _way_to_write(self, path: RemotePath, offset_bytes: int) -> tuple[str, int]:
         """The command, and the argument of REST before it (0: none)."""

@@ -123,8 +123,11 @@ def store(
     verb: str = "STOR",
     offset_bytes: int = 0,
     progress: Callable[[int], None] | None = None,
+    pause: Callable[[], bool] | None = None,
 ) -> int:
     """STOR (or APPE) *source*, from its position to its end, as the absolute *path*.
+
+    When *pause* says so after a piece, the file ends there for the server.
 
     Raises:
         TransferRefused: before any octet moved, or by the final reply.
@@ -137,7 +140,7 @@ def store(
     transfer = Transfer(session, data, receiving=False)
     transfer.start(command_line(verb, path))
     try:
-        sent = transfer.send_file(source, progress)
+        sent = transfer.send_file(source, progress, pause)
     except BaseException:
         transfer.abort()  # also for what the source or `progress` raised: a part is no file
         raise

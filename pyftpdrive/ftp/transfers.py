@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from pyftpdrive.ftp.channel import ControlChannel
     from pyftpdrive.ftp.session import Session
 
-PIECE_BYTES = 1024 * 1024  # one sendfile; progress is told after each
+PIECE_BYTES = 256 * 1024  # one sendfile; progress is told after each
+UNSENT_BYTES_MAX = 128 * 1024  # in the kernel: who gives way must not wait for megabytes
 PRELIMINARY_PATIENCE_S = 10.0  # for 150/125; some servers never say it
 ABORT_DEADLINE_S = 2.0
 BROKEN_DEADLINE_S = 5.0  # for the reply that says why a data connection broke
@@ -203,19 +204,29 @@ class Transfer:
 
     # -- sending ----------------------------------------------------------------------------
 
-    def send_file(self, source: BinaryIO, progress: Callable[[int], None] | None) -> int:
-        """Send *source* from its position to its end; the octets sent."""
+    def send_file(
+        self,
+        source: BinaryIO,
+        progress: Callable[[int], None] | None,
+        pause: Callable[[], bool] | None = None,
+    ) -> int:
+        """Send *source* from its position to its end, or until *pause* says so; the octets sent."""
         total = 0
         for count in self._pieces(source):
             total += count
             self._session.note_activity()
             if progress is not None:
                 progress(total)
+            if pause is not None and pause():
+                break
         return total
 
     def _pieces(self, source: BinaryIO) -> _Pieces:
         sock = self._data.sock
         assert sock is not None  # noqa: S101  # start() made it
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
         return _Pieces(sock, source, self._broke)
 
     def end_sending(self) -> Reply:

@@ -19,14 +19,16 @@ from pyftpdrive.base.errors import (
     ContentChanged,
     IsADirectory,
     NotFound,
+    NotImplementedByServer,
     RemoteError,
+    RemoteUnavailable,
     TransferTruncated,
 )
 from pyftpdrive.base.files import sync_file
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.ftp.jobs import JobCancelled
+from pyftpdrive.ftp.jobs import JobCancelled, JobYielded
 from pyftpdrive.ftp.profile import Proof
 from pyftpdrive.spool.journal import Journal
 from pyftpdrive.spool.names import oddities, require_kept
@@ -40,13 +42,14 @@ from pyftpdrive.spool.replace import (
     restore,
     same_content,
 )
-from pyftpdrive.spool.staging import Base, StagedFile
+from pyftpdrive.spool.staging import Base, Part, StagedFile
 from pyftpdrive.spool.states import NEXT, Next, StagedState, Step, Target
 from pyftpdrive.spool.times import OwnTimes, same_time, stamp
 
 log = logging.getLogger(__name__)
 
 EARLY_LOOK_BYTES = 1 << 20  # a conflict is looked for before so much is sent, not only after
+TAIL_BYTES = 64 * 1024  # compared before an upload that was cut goes on
 
 
 class VersionChanged(RemoteError):
@@ -71,7 +74,8 @@ class Uploaded:
 class Attempt:
     """One version of *staged* on its way.
 
-    *wanted* is asked after each MiB and before the name is taken: False stops the attempt.
+    *wanted* is asked after each piece and before the name is taken: False stops the attempt.
+    *gives_way*: something more urgent waits for this session; the rest is sent by the next run.
     *torn*: the file is being written all the time; a copy of it is sent, whatever comes after.
     """
 
@@ -83,6 +87,7 @@ class Attempt:
         *,
         own_times: OwnTimes,
         wanted: Callable[[], bool],
+        gives_way: Callable[[], bool],
         torn: bool,
     ) -> None:
         self._staged = staged
@@ -90,6 +95,7 @@ class Attempt:
         self._client = client
         self._journal = journal
         self._wanted = wanted
+        self._gives_way = gives_way
         self._torn = torn
         self._source = staged.local_path
         with staged.lock:
@@ -101,6 +107,7 @@ class Attempt:
 
         Raises:
             JobCancelled: it is not wanted any more; nothing of it is left on the server.
+            JobYielded: a part of it is there; run another attempt.
             VersionChanged: there is a newer one; nothing of this one is left on the server.
             Conflict: another client's version is there; it stays.
             RemoteError: not done. The version before is on the server, or noted in the journal.
@@ -126,6 +133,7 @@ class Attempt:
 
     def _run(self) -> Uploaded:
         staged = self._staged
+        earlier = None
         direct = staged.direct or self._client.profile.rename is Proof.NO
         if direct or staged.step is not Step.NONE or self._size_bytes >= EARLY_LOOK_BYTES:
             there, earlier = self._client.look([staged.path, self._temporary])
@@ -140,7 +148,7 @@ class Attempt:
         if direct:
             return self._overwrite()
         self._leave(self._temporary)
-        self._store(self._temporary)
+        self._bring(earlier)
         if oddities(staged.path):
             require_kept(self._client, self._temporary, staged.path)
         target, there, settled = self._look_again()
@@ -234,6 +242,66 @@ class Attempt:
         changed = staged.version != self._version or staged.state is StagedState.OPEN
         if changed and not self._torn:
             raise VersionChanged(f"{staged.path}: written to while it was being sent")
+
+    def _bring(self, earlier: RemoteEntry | None) -> None:
+        """Send the version to its temporary name, behind what an *earlier* run brought there."""
+        staged, large = self._staged, self._size_bytes >= EARLY_LOOK_BYTES
+        if not large or self._torn or self._client.profile.appe is Proof.NO:
+            self._store(self._temporary)
+            return
+        there = 0
+        try:
+            there = self._kept_of(earlier)
+            sent = self._send_from(there)
+        except RemoteUnavailable:
+            staged.part = Part(version=self._version, size_bytes=None)
+            raise
+        except NotImplementedByServer as error:
+            raise TransferTruncated(f"{staged.path}: begun anew: {error}") from error
+        if there and sent:
+            self._require_appended(there + sent)
+        if there + sent < self._size_bytes:
+            staged.part = Part(version=self._version, size_bytes=there + sent)
+            raise JobYielded(f"upload {staged.path}")
+        staged.part = None
+
+    def _send_from(self, begin: int) -> int:
+        """Send what is behind *begin*, or as much of it as there is time for."""
+        if begin == self._size_bytes:
+            return 0
+        send = self._client.append if begin else self._client.store
+        with self._source.open("rb") as stream:
+            stream.seek(begin)
+            return send(self._temporary, stream, progress=self._check, pause=self._gives_way)
+
+    def _kept_of(self, earlier: RemoteEntry | None) -> int:
+        """How many bytes of this version its temporary file has for certain."""
+        part, there = self._staged.part, 0 if earlier is None else earlier.size_bytes or 0
+        self._staged.part = None
+        if part is None or part.version != self._version or not 0 < there <= self._size_bytes:
+            return 0
+        if part.size_bytes is not None:
+            return there if there == part.size_bytes else 0
+        begin = max(0, there - TAIL_BYTES)
+        with self._source.open("rb") as local:
+            local.seek(begin)
+            tail = local.read(there - begin)
+        same = self._client.read_file(self._temporary, begin, there - begin) == tail
+        log.debug("%s: %d bytes are there; they are %s", self._staged.path, there, same)
+        return there if same else 0
+
+    def _require_appended(self, size_bytes: int) -> None:
+        """After APPE: the temporary file has as many bytes as it must.
+
+        Raises:
+            TransferTruncated: it has not; the next attempt begins anew.
+        """
+        (entry,) = self._client.look([self._temporary])
+        if entry is None or entry.size_bytes != size_bytes:
+            if self._client.profile.appe is Proof.UNKNOWN:
+                self._client.profile.deny("appe", lasting=False)
+            raise TransferTruncated(f"{self._staged.path}: appending to it went wrong")
+        self._client.profile.confirm("appe")
 
     def _store(self, path: RemotePath) -> None:
         with self._source.open("rb") as stream:

@@ -39,6 +39,14 @@ class Base:
     modified_ns: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What an attempt brought to the temporary name before it was cut, or gave way."""
+
+    version: int
+    size_bytes: int | None  # None: not known
+
+
 class StagedFile:
     """Bytes on their way to the server.
 
@@ -75,6 +83,7 @@ class StagedFile:
         self.step = Step.NONE  # what an attempt has begun on the server; in the journal before
         self.recovered = restored is not None  # the server may have had it without our knowing
         self.candidate: Base | None = None  # what an attempt was about to give the name
+        self.part: Part | None = None  # of the version that was sent last
         self.direct = False  # the server does not rename to this name: it is written over
         self.strays: set[RemotePath] = set()  # temporary names that the server may have
         self._named = False  # its name in the directory survives a power cut

@@ -386,6 +386,7 @@ class Uploader:
             self._journal,
             own_times=self._own_times,
             wanted=wanted,
+            gives_way=control.should_yield,
             torn=upload.torn >= TORN_MAX,
         )
         try:
