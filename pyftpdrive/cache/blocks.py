@@ -7,6 +7,7 @@ anything.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -88,6 +89,13 @@ class BlockFile:
             if self.users == 0:
                 os.close(self.fd)
                 self.fd = -1
+                if self.stale:
+                    self.remove()
+
+    def remove(self) -> None:
+        """Remove the local file; Windows keeps one that is open, which `release` then removes."""
+        with contextlib.suppress(PermissionError):
+            self.local_path.unlink(missing_ok=True)
 
 
 class Download:
@@ -214,11 +222,11 @@ class BlockStore:
                 self._files[target] = file
 
     def _drop_locked(self, path: RemotePath) -> None:
-        # Users keep reading through their descriptor; on Windows the name stays until close.
+        # Users keep reading through their descriptor; on Windows the name stays until they close.
         file = self._files.pop(path)
         file.stale = True
         self._bytes -= file.present.total
-        file.local_path.unlink(missing_ok=True)
+        file.remove()
 
     def status(self) -> dict[str, object]:
         """For people."""
