@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ from pyftpdrive import config as configuration
 from pyftpdrive.base.text import shown
 from pyftpdrive.commands.common import Exit, fail, print_left, printable
 from pyftpdrive.control import channel
+from pyftpdrive.mount_point import same_drive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,13 +87,23 @@ def unmount(drive: str | None, everything: bool) -> None:  # noqa: FBT001
     """Unmount a drive; what is on its way is sent first."""
     running = channel.mounts(configuration.runtime_directory())
     if not everything and not drive:
-        fail(Exit.USAGE, "which drive? Give --drive DIR, or --all")
+        fail(Exit.USAGE, "which drive? Give --drive with its letter or directory, or --all")
     wanted = running if everything else [r for r in running if same_drive(r.drive, drive or "")]
     if not wanted and not everything:
         known = ", ".join(record.drive for record in running) or "none"
         fail(Exit.NOT_MOUNTED, f"{drive} is not a drive of ours. Mounted: {known}")
     codes = [_unmount(record) for record in wanted]
     raise SystemExit(int(max(codes, default=Exit.OK)))
+
+
+def _freeing(record: channel.MountRecord, platform: str = sys.platform) -> str:
+    """What to do about a drive whose program does not answer."""
+    if platform != "win32":
+        return f"It can be freed by: fusermount3 -uz {shlex.quote(record.drive)}"
+    return (
+        "If it was mounted by an elevated program, unmount it from an elevated terminal. "
+        f"It can be freed by: taskkill /F /PID {record.pid} (what is not sent yet is kept)"
+    )
 
 
 def _unmount(record: channel.MountRecord) -> Exit:
@@ -102,8 +113,7 @@ def _unmount(record: channel.MountRecord) -> Exit:
             click.echo(f"pyftpdrive: {printable(path)} is still open", err=True)
         end = channel.request(record, {"do": "unmount", "wait": True}, patience_s=None)
     except channel.ChannelError as error:
-        freed = f"fusermount3 -uz {shlex.quote(record.drive)}"
-        click.echo(f"pyftpdrive: {error}. It can be freed by: {freed}", err=True)
+        click.echo(f"pyftpdrive: {error}. {_freeing(record)}", err=True)
         return Exit.INTERNAL
     directory = configuration.runtime_directory()
     until = time.monotonic() + LAST_WORDS_S
@@ -115,13 +125,3 @@ def _unmount(record: channel.MountRecord) -> Exit:
     print_left(pending, held)
     click.echo(f"unmounted {record.server} from {record.drive}")
     return Exit.UPLOADS_LEFT if pending or held else Exit.OK
-
-
-def same_drive(one: str, other: str) -> bool:
-    """True when both name one mount point."""
-    letters = one.rstrip(":\\").upper(), other.rstrip(":\\").upper()
-    if (
-        len(letters[0]) == 1 and letters[0].isalpha()
-    ):  # 'z' and 'Z:' are one; /mnt/a, /mnt/A are two
-        return letters[0] == letters[1]
-    return Path(one).resolve() == Path(other).expanduser().resolve()

@@ -15,11 +15,10 @@ from typing import Any, cast
 import click
 
 from pyftpdrive import config as configuration
-from pyftpdrive import logger, passwords
+from pyftpdrive import logger, mount_point, passwords
 from pyftpdrive.commands.common import Exit, config_flags, load_config, print_left, printable
 from pyftpdrive.config import Config
 from pyftpdrive.control import channel
-from pyftpdrive.mount_point import check_mount_point
 
 BACKGROUND_S = 60.0
 BACKGROUND_VARIABLE = "PYFTPDRIVE_BACKGROUND"
@@ -56,11 +55,12 @@ def mount(
 
 
 def _prepare(config: Config) -> Config:
-    """Refuse a directory that can't be mounted on, before anything is asked or dialled."""
-    if sys.platform != "win32":
-        drive = check_mount_point(config.mount.drive)
-        config = replace(config, mount=replace(config.mount, drive=drive))
-    return config
+    """Refuse a place that can't be mounted on, before anything is asked or dialled."""
+    if sys.platform == "win32":
+        drive = mount_point.check_letter(config.mount.drive, mount_point.letters_taken())
+    else:
+        drive = mount_point.check_mount_point(config.mount.drive)
+    return replace(config, mount=replace(config.mount, drive=drive))
 
 
 def _mount(config: Config) -> None:
@@ -96,6 +96,8 @@ def _mount(config: Config) -> None:
         click.echo(f"pyftpdrive: status and unmount won't find this drive: {error}", err=True)
     click.echo(f"mounted {session.server} on {config.mount.drive}")
     sys.stdout.flush()
+    if mount_point.is_elevated():
+        click.echo(f"pyftpdrive: {mount_point.ELEVATED.format(drive=config.mount.drive)}", err=True)
     if os.environ.get(BACKGROUND_VARIABLE):
         _let_go_of_the_terminal()
     session.wait()
@@ -160,6 +162,16 @@ def _serve(session: Any, end: _End, request: dict[str, Any]) -> dict[str, Any]:
     return {"error": "unknown request"}
 
 
+def _detached() -> dict[str, Any]:
+    """Options of Popen: what happens to this terminal is nothing to the program."""
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        # Not DETACHED_PROCESS: a virtual environment's python.exe would open a window.
+        group = subprocess.CREATE_NEW_PROCESS_GROUP
+        options = {"creationflags": subprocess.CREATE_NO_WINDOW | group}
+    return options
+
+
 def _mount_in_background(config: Config) -> None:
     """Run this program again, detached, and wait for its first line."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--background"]
@@ -173,7 +185,7 @@ def _mount_in_background(config: Config) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        start_new_session=True,
+        **_detached(),
         encoding="utf-8",
         errors="surrogateescape",  # the name of a directory may be anything
     )

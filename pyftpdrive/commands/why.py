@@ -10,8 +10,8 @@ import click
 from pyftpdrive import config as configuration
 from pyftpdrive.base.text import shown
 from pyftpdrive.commands.common import Exit, fail
-from pyftpdrive.commands.drives import same_drive
 from pyftpdrive.control import channel
+from pyftpdrive.mount_point import same_drive
 
 SHOWN_OPERATIONS = 5  # the last ones; --json has all
 

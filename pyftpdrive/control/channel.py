@@ -36,6 +36,9 @@ from multiprocessing.connection import (
 from pathlib import Path
 from typing import Any
 
+if sys.platform == "win32":
+    import _winapi  # what multiprocessing.connection asks pipes with
+
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 16 << 20
@@ -270,9 +273,16 @@ def _read_record(file: Path) -> MountRecord | None:
 def _alive(record: MountRecord) -> bool:
     """Whether the mount runs: a process has its number, and somebody listens (numbers come back).
 
-    On Windows only `request` tells: a dead mount's pipe can't be opened.
+    On Windows a pipe is gone with the process that listened on it.
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        try:
+            _winapi.WaitNamedPipe(record.address, int(PROBE_S * 1000))
+        except FileNotFoundError:
+            return False
+        except OSError as error:  # busy, or of an elevated program: it is there
+            log.debug("%s: %s", record.drive, error)
+    else:
         try:
             os.kill(record.pid, 0)
             _connect(record.address, PROBE_S).close()
