@@ -22,7 +22,7 @@ SHOWN = 8
 UNBOUND = frozenset({"fsync", "init", "destroy", "find", "export", "retry", "discard"})
 TRANSFERS = frozenset({"read"})  # bound when they fail
 _LINE = re.compile(
-    r" pyftpdrive\.hosts\.fuse: (?P<name>\w+) (?P<path>.*): "
+    r" pyftpdrive\.hosts\.(?:fuse|winfsp): (?P<name>\w+) (?P<path>.*): "
     r"(?P<result>-?\d+), (?P<ms>\d+\.\d) ms, "
 )
 

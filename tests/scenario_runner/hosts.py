@@ -1,4 +1,4 @@
-"""Where the steps of a scenario are done: in-process on the core, or on a real FUSE mount."""
+"""Where the steps of a scenario are done: in-process on the core, or on a drive of a program."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -29,7 +29,7 @@ from pyftpdrive.control import channel
 from pyftpdrive.core.nodes import FileContext
 from pyftpdrive.drive import Drive
 from pyftpdrive.hosts.fuse_errno import to_errno
-from tests.helpers import guards
+from tests.helpers import guards, programs
 from tests.scenario_runner.callbacks import Callback, from_log
 from tests.scenario_runner.grammar import Scenario
 from tests.scenario_runner.servers import Server
@@ -41,6 +41,10 @@ LOG_NAME = "pyftpdrive.log"
 MOUNT_S = 20.0
 UNMOUNT_S = 60.0
 UPLOADS_LEFT = 7  # the documented exit code
+
+
+Texts = list[str]  # in classes that have a verb `list`
+Callbacks = list[Callback]
 
 
 class HostFailure(Exception):
@@ -91,15 +95,15 @@ class Host(Protocol):
     def sleep(self, seconds: float) -> None: ...
     def held(self, action: str, path: str, *, overwrite: bool) -> bytes: ...
     def why(self) -> str: ...
-    def recover(self) -> list[str]: ...
+    def recover(self) -> Texts: ...
     def at(self, path: str) -> str: ...
     def codes(self, status: FsStatus) -> set[int]: ...
     def log(self) -> str: ...
     def told(self) -> str: ...
-    def callbacks(self) -> list[Callback]: ...
+    def callbacks(self) -> Callbacks: ...
 
 
-def _configuration(scenario: Scenario, server: Server, work: Path, drive: Path) -> dict[str, str]:
+def _configuration(scenario: Scenario, server: Server, work: Path, drive: object) -> dict[str, str]:
     """Environment for a drive on *server*, isolated in *work*."""
     values: dict[str, Any] = {
         "ftp.host": server.host,
@@ -216,7 +220,7 @@ class DirectHost:
             self._callbacks.append(Callback(action.__name__, path, took_s, failure is not None))
             recorder.ended(action.__name__, path, began, failure)
 
-    def callbacks(self) -> list[Callback]:
+    def callbacks(self) -> Callbacks:
         return self._callbacks
 
     def why(self) -> str:
@@ -329,7 +333,7 @@ class DirectHost:
             self._do(held.discard, staged)
         return b""
 
-    def recover(self) -> list[str]:
+    def recover(self) -> Texts:
         self.mount()
         return self.unmount("command").left
 
@@ -362,46 +366,43 @@ def _left(said: str) -> list[str]:
     ]
 
 
-class FuseHost:
-    """Steps are system calls on a mount that `python -m pyftpdrive mount` made."""
+class ProgramHost(ABC):
+    """A drive that `python -m pyftpdrive mount` made; the user's commands are programs, too."""
 
-    name = "fuse"
-
-    def __init__(self, scenario: Scenario, server: Server, work: Path) -> None:
-        self._mountpoint = work / "drive"
-        self._mountpoint.mkdir()
+    def __init__(self, scenario: Scenario, server: Server, work: Path, drive: str) -> None:
+        self._place = drive
         self._work = work
         self._runtime = work / "run"
         self._environment = {
             **{name: v for name, v in os.environ.items() if not name.startswith("PYFTPDRIVE_")},
-            **_configuration(scenario, server, work, self._mountpoint),
+            **_configuration(scenario, server, work, drive),
             "PYFTPDRIVE_RUNTIME_DIR": str(self._runtime),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "HOME": str(work),
+            "USERPROFILE": str(work),
             "COLUMNS": str(WIDE),
             "PYTHONPATH": str(PROJECT),
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._handles: dict[str, int] = {}
         self._read = 0  # how much of the output is older than this mount
 
-    def codes(self, status: FsStatus) -> set[int]:
-        return {to_errno(status)}
+    @abstractmethod
+    def _is_mounted(self) -> bool:
+        """Whether this machine has the drive."""
 
-    def at(self, path: str) -> str:
-        """Where *path* is on this machine; a trailing slash means nothing."""
-        return str(self._mountpoint) + ("" if path == "/" else path)
+    @abstractmethod
+    def _close_all(self) -> None:
+        """Close what steps left open; the drive may be gone already."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Take away what is still mounted although its program ended."""
 
     def mount(self) -> None:
         self._read = len(self.output())
-        with (self._work / "output").open("a") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pyftpdrive", "mount"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+        with (self._work / "output").open("a", encoding="utf-8") as output:
+            self._process = programs.start(
+                ["-m", "pyftpdrive", "mount"], environment=self._environment, output=output
             )
         until = time.monotonic() + MOUNT_S
         while not self._announced():
@@ -425,16 +426,12 @@ class FuseHost:
         """What the drive printed since it was started."""
         return self.output()[self._read :]
 
-    def _is_mounted(self) -> bool:
-        # Not os.path.ismount: it says no to a mount whose process is dead.
-        return str(self._mountpoint) in guards.fuse_mounts(self._work)
-
     def _announced(self) -> bool:
         return bool(channel.mounts(self._runtime)) and self._is_mounted()
 
     def output(self) -> str:
         file = self._work / "output"
-        return file.read_text(errors="replace") if file.exists() else ""
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     def unmount(self, by: str) -> Unmounted:
         process = self._process
@@ -444,7 +441,7 @@ class FuseHost:
         if by == "command":
             said = self._unmount_command()
         else:
-            process.send_signal(signal.SIGINT if by == "ctrl-c" else signal.SIGTERM)
+            programs.ask_to_end(process, interrupt=by == "ctrl-c")
         code = process.wait(UNMOUNT_S)
         self._process = None
         own = self._said()
@@ -463,17 +460,19 @@ class FuseHost:
         return Unmounted(open_files=opened, left=left)
 
     def _unmount_command(self) -> str:
-        done = self._command("unmount", "--drive", str(self._mountpoint))
+        done = self._command("unmount", "--drive", self._place)
         if done.returncode not in (0, UPLOADS_LEFT):
             raise HostFailure(f"unmount failed: {done.stderr}")
         return done.stderr
 
     def _command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command, environment = programs.python(self._environment)
         return subprocess.run(
-            [sys.executable, "-m", "pyftpdrive", *arguments],
-            env=self._environment,
+            [*command, "-m", "pyftpdrive", *arguments],
+            env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             timeout=UNMOUNT_S,
             check=False,
         )
@@ -491,12 +490,12 @@ class FuseHost:
         return to.read_bytes() if action == "export" else b""
 
     def why(self) -> str:
-        done = self._command("why", "--drive", str(self._mountpoint))
+        done = self._command("why", "--drive", self._place)
         if done.returncode:
             raise HostFailure(f"why ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    def recover(self) -> list[str]:
+    def recover(self) -> Texts:
         done = self._command("recover")
         left = _left(done.stderr)
         if done.returncode != (UPLOADS_LEFT if left else 0):
@@ -510,15 +509,9 @@ class FuseHost:
         self.abandon()
 
     def abandon(self) -> None:
-        for handle in self._handles.values():
-            try:
-                os.close(handle)
-            except OSError as error:  # the drive is gone already
-                if error.errno not in (errno.ENOTCONN, errno.EBADF, errno.ECONNABORTED):
-                    raise
-        self._handles.clear()
+        self._close_all()
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+            programs.ask_to_end(self._process)
             try:
                 self._process.wait(UNMOUNT_S)
             except subprocess.TimeoutExpired:
@@ -526,7 +519,78 @@ class FuseHost:
                 self._process.wait()
         self._process = None
         if self._is_mounted():
-            guards.free_mount(str(self._mountpoint))
+            self._free()
+
+    def uploads(self) -> dict[str, Any]:
+        uploads: dict[str, Any] = self.status()["uploads"]
+        return uploads
+
+    def status(self) -> dict[str, Any]:
+        mounts = channel.mounts(self._runtime)
+        if not mounts:
+            raise HostFailure(f"the drive is not mounted: {self.output()}")
+        return channel.request(mounts[0], {"do": "status"})
+
+    def told_status(self) -> str:
+        plain, as_json = self._command("status"), self._command("status", "--json")
+        if plain.returncode or as_json.returncode:
+            raise HostFailure(f"status failed: {plain.stderr} {as_json.stderr}")
+        sessions = json.loads(as_json.stdout)["mounts"][0]["sessions"]
+        if sessions["reachable"] is ("NOT reachable" in plain.stdout):
+            raise HostFailure(f"status and status --json differ: {plain.stdout} {sessions}")
+        return plain.stdout
+
+    def sleep(self, seconds: float) -> None:
+        if self._process is None:
+            raise HostFailure("the drive is not mounted")
+        programs.suspend_for(self._process, seconds)
+
+    def log(self) -> str:
+        return "\n".join(
+            line for line in self.told().splitlines() if " WARNING " in line or " ERROR " in line
+        )
+
+    def told(self) -> str:
+        file = self._work / LOG_NAME
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+    def callbacks(self) -> Callbacks:
+        return from_log(self._work, LOG_NAME)
+
+
+class FuseHost(ProgramHost):
+    """Steps are system calls on the mount."""
+
+    name = "fuse"
+
+    def __init__(self, scenario: Scenario, server: Server, work: Path) -> None:
+        self._mountpoint = work / "drive"
+        self._mountpoint.mkdir()
+        super().__init__(scenario, server, work, str(self._mountpoint))
+        self._handles: dict[str, int] = {}
+
+    def codes(self, status: FsStatus) -> set[int]:
+        return {to_errno(status)}
+
+    def at(self, path: str) -> str:
+        """Where *path* is on this machine; a trailing slash means nothing."""
+        return str(self._mountpoint) + ("" if path == "/" else path)
+
+    def _is_mounted(self) -> bool:
+        # Not os.path.ismount: it says no to a mount whose process is dead.
+        return str(self._mountpoint) in guards.fuse_mounts(self._work)
+
+    def _close_all(self) -> None:
+        for handle in self._handles.values():
+            try:
+                os.close(handle)
+            except OSError as error:  # the drive is gone already
+                if error.errno not in (errno.ENOTCONN, errno.EBADF, errno.ECONNABORTED):
+                    raise
+        self._handles.clear()
+
+    def _free(self) -> None:
+        guards.free_mount(str(self._mountpoint))
 
     def list(self, path: str) -> list[str]:
         return os.listdir(self.at(path))
@@ -586,12 +650,16 @@ class FuseHost:
         self._handles[name] = os.open(self.at(path), flags, 0o644)
 
     def write_handle(self, name: str, data: bytes, offset: int) -> None:
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._handles[name], data[done:], offset + done)
+        if sys.platform != "win32":
+            done = 0
+            while done < len(data):
+                done += os.pwrite(self._handles[name], data[done:], offset + done)
 
     def read_handle(self, name: str, offset: int, length: int) -> bytes:
-        return os.pread(self._handles[name], length, offset)
+        data = b""
+        if sys.platform != "win32":
+            data = os.pread(self._handles[name], length, offset)
+        return data
 
     def fsync(self, name: str) -> None:
         os.fsync(self._handles[name])
@@ -600,43 +668,8 @@ class FuseHost:
         os.close(self._handles.pop(name))
 
     def space(self) -> tuple[int, int]:
-        found = os.statvfs(self._mountpoint)
-        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
-
-    def uploads(self) -> dict[str, Any]:
-        uploads: dict[str, Any] = self.status()["uploads"]
-        return uploads
-
-    def status(self) -> dict[str, Any]:
-        mounts = channel.mounts(self._runtime)
-        if not mounts:
-            raise HostFailure(f"the drive is not mounted: {self.output()}")
-        return channel.request(mounts[0], {"do": "status"})
-
-    def told_status(self) -> str:
-        plain, as_json = self._command("status"), self._command("status", "--json")
-        if plain.returncode or as_json.returncode:
-            raise HostFailure(f"status failed: {plain.stderr} {as_json.stderr}")
-        sessions = json.loads(as_json.stdout)["mounts"][0]["sessions"]
-        if sessions["reachable"] is ("NOT reachable" in plain.stdout):
-            raise HostFailure(f"status and status --json differ: {plain.stdout} {sessions}")
-        return plain.stdout
-
-    def sleep(self, seconds: float) -> None:
-        if self._process is None:
-            raise HostFailure("the drive is not mounted")
-        self._process.send_signal(signal.SIGSTOP)
-        threading.Event().wait(seconds)
-        self._process.send_signal(signal.SIGCONT)
-
-    def log(self) -> str:
-        return "\n".join(
-            line for line in self.told().splitlines() if " WARNING " in line or " ERROR " in line
-        )
-
-    def told(self) -> str:
-        file = self._work / LOG_NAME
-        return file.read_text(errors="replace") if file.exists() else ""
-
-    def callbacks(self) -> list[Callback]:
-        return from_log(self._work, LOG_NAME)
+        total, free = 0, 0
+        if sys.platform != "win32":
+            found = os.statvfs(self._mountpoint)
+            total, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        return total, free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -11,8 +12,19 @@ from html import escape
 from pathlib import Path
 
 COLUMNS = ("direct", "fuse", "winfsp", "real")
-ABSENT = {"winfsp": "not here"} if sys.platform == "win32" else {}
+ABSENT = {"fuse": "not here", "real": "not here"} if sys.platform == "win32" else {}
 """Columns that this platform can't fill, and what their cells say."""
+
+
+def places(system: str = sys.platform) -> list[str]:
+    """What the hosts were in this run, for people."""
+    here = f"{platform.platform()}, Python {platform.python_version()}"
+    winfsp = "the adapter below Win32 calls, in this process, on the fake WinFsp"
+    if system == "win32":
+        winfsp = "Win32 calls on a real drive letter: `pyftpdrive mount` above WinFsp"
+    return [f"ran on {here}", f"winfsp: {winfsp}"]
+
+
 WIDTH = 12
 ITEM_WIDTH = 56
 
@@ -101,8 +113,7 @@ class Matrix:
                     continue
                 cells = "".join(f"{self.cell(item, column)[0]:>{WIDTH}}" for column in COLUMNS)
                 lines.append(f"  {name:{ITEM_WIDTH}}{cells}")
-        lines.append("winfsp: the adapter below Win32 calls on the fake WinFsp; not on Windows")
-        return lines
+        return [*lines, *places()]
 
     def _scenarios(self) -> Iterable[str]:
         """Rows of the page's second table, failures first."""
@@ -140,7 +151,8 @@ class Matrix:
         summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
         return (
             f"<!doctype html><meta charset=utf-8><title>Scenarios</title><style>{_STYLE}</style>"
-            f"<h1>Scenarios</h1><p>{summary}</p><h2>Item × host</h2>"
+            f"<h1>Scenarios</h1><p>{summary}</p>"
+            f"<p>{'<br>'.join(escape(line) for line in places())}</p><h2>Item × host</h2>"
             f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
             f"<h2>How long programs waited</h2><pre>{waited}</pre><h2>Every scenario</h2><table>"
             "<tr><th>scenario</th><th>why</th><th>host</th><th>server</th><th></th><th>time</th>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -18,7 +19,8 @@ from tests.helpers import capabilities, real_servers
 from tests.scenario_runner.callbacks import Measured, Slowest
 from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
 from tests.scenario_runner.grammar import Scenario, ScenarioError, all_steps, load
-from tests.scenario_runner.matrix import Checklist, Matrix, Result, Subject, write_page
+from tests.scenario_runner.matrix import ABSENT, Checklist, Matrix, Result, Subject, write_page
+from tests.scenario_runner.winfsp_host import excluded
 
 PROPERTY = "scenario"
 CALLBACKS = "callbacks"  # both travel with the report, so from xdist's workers, too
@@ -68,8 +70,8 @@ class ScenarioFile(pytest.File):
         if wanted != "simulator" and scenario.fits_real_servers:
             servers += real_servers.NAMES
         for host in scenario.hosts:
-            if host not in HOSTS or (host == "winfsp" and sys.platform == "win32"):
-                continue  # the fake is for other systems; the matrix says so
+            if host not in HOSTS or host in ABSENT:
+                continue  # not of this system; the matrix says so
             for server in servers:
                 if host == "winfsp" and server != "simulator":
                     continue  # what is below the core is the same as on direct
@@ -81,12 +83,17 @@ class ScenarioFile(pytest.File):
 
 @lru_cache(maxsize=1)
 def _winfspy() -> str | None:
-    """Why winfspy's own code can't be had; fetched from the package index when it is missing."""
-    try:
-        wheel.fetch()
-    except wheel.WheelMissingError as missing:
-        return str(missing)
-    return None
+    """Why winfspy can't be had; its code is fetched when it is missing, Windows has its own."""
+    reason = None
+    if sys.platform == "win32":
+        if importlib.util.find_spec("winfspy") is None:
+            reason = "no winfspy: see docs/windows.md"
+    else:
+        try:
+            wheel.fetch()
+        except wheel.WheelMissingError as missing:
+            reason = str(missing)
+    return reason
 
 
 class ScenarioItem(pytest.Item):
@@ -108,6 +115,9 @@ class ScenarioItem(pytest.Item):
         self.user_properties.append((PROPERTY, subject.dumps()))
 
     def runtest(self) -> None:
+        never = excluded(self.scenario)
+        if never:
+            pytest.skip(f"not on this system: {never}")
         reason = self._obstacle()
         if reason and os.environ.get("CI"):
             pytest.fail(f"CI must run this: {reason}")

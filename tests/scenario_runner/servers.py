@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -144,7 +145,7 @@ class DiskServer:
     def _give(self, target: Path) -> None:
         """Files belong to whom the served directory belongs to: only an owner may set times."""
         owner = self._root.stat()
-        if os.geteuid() == 0:
+        if sys.platform != "win32" and os.geteuid() == 0:
             os.chown(target, owner.st_uid, owner.st_gid)
 
     def remove(self, path: str) -> None:
