@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from socket import SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from simulators.ftp_server.library import ActiveDTP, PassiveDTP
@@ -45,7 +46,7 @@ class ActivePort(ActiveDTP):
         if not session.connected:
             self.close()
             return
-        if self.socket.getsockopt(1, 4):  # SOL_SOCKET, SO_ERROR
+        if self.socket.getsockopt(SOL_SOCKET, SO_ERROR):
             self.handle_close()
             return
         session.data_channel = session.dtp_handler(self.socket, session)

@@ -42,6 +42,7 @@ else:
 
 
 BLOCK = 1 << 20
+RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # SO_LINGER
 TLS_BLOCK = 1 << 17
 _READS_PER_EVENT = 16
 _DRAIN_POLL_S = 0.001
@@ -314,7 +315,7 @@ class _BlockChannel(DTPHandler):
     def reset(self) -> None:
         """Close with RST instead of FIN."""
         with contextlib.suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._error = True
 
     def close(self) -> None:

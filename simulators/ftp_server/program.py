@@ -67,7 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0 <= options.port < 65536:
         parser.error(f"--port {options.port}: it is between 0 and 65535")
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        ends.append(signal.SIGBREAK)  # what one process can send another there
+    for number in ends:
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
         faults = [Fault.from_text(text) for text in options.fault]
@@ -100,5 +103,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"listening on {simulator.url}", flush=True)
         if options.tls:
             print(f"CA file {simulator.ca_file}", file=sys.stderr, flush=True)
-        stop.wait()
+        while not stop.wait(1.0):  # without a limit Windows would not let a signal in
+            pass
     return 0

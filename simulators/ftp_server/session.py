@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulators.ftp_server import connections
 from simulators.ftp_server.commands import AnsweredError, CommandError
-from simulators.ftp_server.data import DataChannel, Transfer, Trigger
+from simulators.ftp_server.data import RESET_ON_CLOSE, DataChannel, Transfer, Trigger
 from simulators.ftp_server.faults import TRANSFERS, Fault
 from simulators.ftp_server.library import RawChat
 from simulators.ftp_server.transfers import Transfers
@@ -128,7 +127,7 @@ class Session(Transfers):
     def reset(self) -> None:
         """Close with RST instead of FIN."""
         with contextlib.suppress(OSError):
-            self.socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET_ON_CLOSE)
         self._error = True
         self.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
+import posixpath
 import queue
 import socket
 import sys
@@ -532,7 +532,9 @@ class FtpSimulator:
         try:
             self._open_port()
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or tries > _BIND_TRIES:
+            inner = error.args[0] if error.args else None  # as pyftpdlib raises it again
+            number = inner.errno if isinstance(inner, OSError) else error.errno
+            if number != errno.EADDRINUSE or tries > _BIND_TRIES:
                 raise
             self._loop.call_later(0.05, self._reopen, opened, tries + 1)
         else:
@@ -547,4 +549,4 @@ class FtpSimulator:
 
 def _normal(path: str) -> str:
     """The absolute form of a path that a test gives."""
-    return "/" + os.path.normpath("/" + path).lstrip("/")
+    return "/" + posixpath.normpath("/" + path).lstrip("/")

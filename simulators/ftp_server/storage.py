@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat as stat_bits
 import threading
 import time
@@ -237,7 +238,7 @@ class MemoryStorage:
             node = found[1]
             if node.kind == "link" and (follow or index < len(parts) - 1):
                 base = "/" + "/".join(parts[:index])
-                target = os.path.normpath(os.path.join(base, node.target or ""))
+                target = posixpath.normpath(posixpath.join(base, node.target or ""))
                 rest = "/".join(parts[index + 1 :])
                 whole = join(target, rest) if rest else target
                 return self._find(whole, follow=follow, links=links + 1)
@@ -397,8 +398,9 @@ class MemoryStorage:
 class _DirectoryFile:
     """Reader and writer of one file below a real directory."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, path: str, flags: int) -> None:
+        self._path = path
+        self._fd = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o644)
 
     def read(self, offset: int, length: int) -> bytes:
         os.lseek(self._fd, offset, os.SEEK_SET)  # one transfer, one thread
@@ -411,9 +413,11 @@ class _DirectoryFile:
 
     def close(self, modified_ns: int | None = None) -> None:
         if self._fd >= 0:
-            if modified_ns is not None:
+            if modified_ns is not None and os.utime in os.supports_fd:
                 os.utime(self._fd, ns=(modified_ns, modified_ns))
             os.close(self._fd)
+            if modified_ns is not None and os.utime not in os.supports_fd:  # Windows
+                os.utime(self._path, ns=(modified_ns, modified_ns))
         self._fd = -1
 
 
@@ -430,7 +434,7 @@ class DirectoryStorage:
         parent = os.path.realpath(
             real if follow else os.path.dirname(real) if path != "/" else real
         )
-        if parent != self._root and not parent.startswith(join(self._root, "")):
+        if parent != self._root and not parent.startswith(os.path.join(self._root, "")):
             raise failure(errno.EACCES, path)
         return real or "/"
 
@@ -467,12 +471,12 @@ class DirectoryStorage:
         real = self._real(path)
         if not stat_bits.S_ISREG(os.stat(real).st_mode):
             raise failure(errno.EISDIR, path)
-        return _DirectoryFile(os.open(real, os.O_RDONLY))
+        return _DirectoryFile(real, os.O_RDONLY)
 
     def write(self, path: str, *, truncate: bool) -> Writer:
         """Open a file to write, making it when it isn't there."""
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if truncate else 0)
-        return _DirectoryFile(os.open(self._real(path), flags, 0o644))
+        return _DirectoryFile(self._real(path), flags)
 
     def make_directory(self, path: str) -> None:
         """Make one directory."""
@@ -488,7 +492,7 @@ class DirectoryStorage:
 
     def rename(self, old: str, new: str) -> None:
         """As rename(2)."""
-        os.rename(self._real(old, follow=False), self._real(new, follow=False))
+        os.replace(self._real(old, follow=False), self._real(new, follow=False))
 
     def set_times(self, path: str, modified_ns: int) -> None:
         """Set the time of last modification."""

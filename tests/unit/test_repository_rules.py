@@ -66,6 +66,23 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
+def test_paths_of_the_server_are_never_taken_for_paths_of_this_machine() -> None:
+    """`os.path` is another module on Windows; what works with local files may have it."""
+    local = {
+        "config.py", "mount_point.py", "spool/recovery.py", "hosts/fuse.py",
+        "storage.py", "__main__.py",
+    }  # fmt: skip
+    found = [
+        f"{file.relative_to(PROJECT)}:{node.lineno}"
+        for folder in (PROJECT / "pyftpdrive", PROJECT / "simulators" / "ftp_server")
+        for file in sorted(folder.rglob("*.py"))
+        if file.relative_to(folder).as_posix() not in local
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "os.path"
+    ]
+    assert not found
+
+
 def test_commands_of_the_readme_exist() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     tree = ast.parse((PROJECT / "bootstrap.py").read_text(encoding="utf-8"))
