@@ -13,6 +13,7 @@ only as root or with sudo, otherwise it prints the command.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import signal
@@ -280,7 +281,8 @@ def _show(server_root: Path, drive: Path, port: int) -> None:
         say(f"  {'d' if entry.is_dir() else '-'} {found.st_size:>9}  {entry.name}")
     text = "written through the drive\n"
     say(f"$ echo '{text.strip()}' > {drive / 'hello.txt'}")
-    handle = os.open(drive / "hello.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    handle = os.open(drive / "hello.txt", flags, 0o644)
     try:
         os.write(handle, text.encode())
         os.fsync(handle)  # returns when the file is on the server, verified
@@ -337,6 +339,8 @@ def unpack_servers() -> None:
 
 def fetch_winfspy() -> None:
     """Fetch the wheel whose code runs above the fake WinFsp, once; without it tests are skipped."""
+    if sys.platform == "win32":
+        return  # the real one is below the tests there
     command = [str(venv_python()), "-m", "simulators.fake_winfsp.wheel", "fetch"]
     done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -403,4 +407,6 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as at Ctrl+C
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows may not know "…"
+        sys.stdout.reconfigure(errors="replace")
     raise SystemExit(main(sys.argv[1:]))

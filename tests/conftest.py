@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from simulators.fake_winfsp import wheel
 from tests.helpers import capabilities, guards
 
 HERE = Path(__file__).resolve().parent
+# Mounts by FUSE, and the fake of what Windows has: not for Windows.
+collect_ignore_glob = (
+    ["mount/*", "fsx/*", "soak/*", "*/test_fake_winfsp*"] if sys.platform == "win32" else []
+)
 MARKERS = ("unit", "integration", "mount", "soak", "fsx")
 _homes = itertools.count()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,7 @@ def test_absurd_files_are_one_short_problem(tmp_path: Path, name: str, text: str
     assert len(problem) < 300 + len(str(tmp_path))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX's")
 def test_a_readable_password_is_told_beside_other_problems(tmp_path: Path) -> None:
     file = _file(tmp_path, "[ftp]\nport = x\npassword = hunter2\n")
     file.chmod(0o640)
@@ -183,6 +185,7 @@ def test_values_of_ini_are_literal(tmp_path: Path) -> None:
     assert config.load(file, {}, {}).ftp.password.reveal() == "50%% #off; = x"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX's")
 def test_a_password_in_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     file = _file(tmp_path, "[ftp]\nhost=h\npassword = secret\n[mount]\ndrive=/d\n")
     file.chmod(0o644)
