@@ -87,7 +87,9 @@ class StandIn:
     ) -> int:
         assert not security
         assert not other
-        return int(self._fake.create_file(_text(path), access, share, how, flags))
+        handle = self._fake.create_file(_text(path), access, share, how, flags)
+        self._error.code = self._fake.last_error
+        return int(handle)
 
     def _CloseHandle(self, handle: int) -> None:  # noqa: N802
         self._fake.close_handle(handle)

@@ -14,6 +14,8 @@ from pyftpdrive.base.errors import FsStatus
 from pyftpdrive.hosts.winfsp_status import NtStatus
 from simulators.fake_winfsp import constants as c
 from simulators.fake_winfsp import ntstatus as nt
+from simulators.fake_winfsp import wheel
+from tests.helpers import winfstest
 from tests.helpers.fake_windows import machine
 from tests.helpers.kernel32_stand_in import StandIn
 from tests.scenario_runner import win32_errors
@@ -21,6 +23,7 @@ from tests.scenario_runner.execution import run
 from tests.scenario_runner.grammar import load
 from tests.scenario_runner.hosts import HostFailure
 from tests.scenario_runner.plugin import known_items
+from tests.scenario_runner.servers import SimulatedServer
 from tests.scenario_runner.win32_calls import LONG, Kernel32, Win32CallError, real_kernel32
 from tests.scenario_runner.winfsp_host import FakeLetterHost, free_letter
 
@@ -245,6 +248,20 @@ def test_scenarios_run_through_the_layer_of_the_real_letter(name: str, tmp_path:
     scenario = load(SCENARIOS / f"{name}.toml", known_items())
     assert "winfsp" in scenario.hosts
     run(scenario, "winfsp", "simulator", tmp_path, make=StandInLetterHost)
+
+
+@pytest.mark.parametrize("case", winfstest.ON_OUR_DRIVE)
+def test_cases_of_winfspy_hold_on_our_drive(case: str, tmp_path: Path) -> None:
+    scenario = load(SCENARIOS / "free-space.toml", known_items())
+    server = SimulatedServer(scenario)
+    host = StandInLetterHost(scenario, server, tmp_path)
+    cases = wheel.unpacked() / "winfspy" / "tests" / "winfstest" / "cases"
+    try:
+        host.mount()
+        winfstest.run(host._k, host.letter, cases, case, attributes=False)
+    finally:
+        host.abandon()
+        server.stop()
 
 
 # -- codes and letters ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+import threading
 from collections.abc import Callable
 from ctypes import byref
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Kernel32:
     def __init__(self, library: Any, last_error: Callable[[], int]) -> None:
         self._library = library
         self._last_error = last_error
+        self._made = threading.local()
 
     def _done(self, result: int, call: str, path: str = "") -> None:
         if not result:
@@ -122,7 +124,13 @@ class Kernel32:
         )
         if handle in (None, abi.INVALID_HANDLE_VALUE):
             raise Win32CallError(self._last_error(), "CreateFile", path)
+        self._made.error = self._last_error()
         return int(handle)
+
+    @property
+    def last_error(self) -> int:
+        """GetLastError after this thread's last CreateFile: 0 or ERROR_ALREADY_EXISTS."""
+        return int(getattr(self._made, "error", 0))
 
     def close_handle(self, handle: int) -> None:
         """CloseHandle."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,50 +13,17 @@ from pathlib import Path
 import pytest
 
 from simulators.ftp_server import FtpSimulator
+from tests.windows.drives import mounted
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows with WinFsp")
 
-START_S = 60.0
 SENT_S = 60.0
-
-
-def _free_letter() -> str:
-    return next(x for x in "ZYXWVUTSRQPONM" if not os.path.exists(f"{x}:\\"))
 
 
 @pytest.fixture
 def drive(tmp_path: Path) -> Iterator[tuple[Path, FtpSimulator]]:
-    letter = _free_letter()
-    environment = {
-        **os.environ,
-        "PYFTPDRIVE_RUNTIME_DIR": str(tmp_path / "run"),
-        "PYFTPDRIVE_CACHE_DIRECTORY": str(tmp_path / "cache"),
-        "PYFTPDRIVE_UPLOAD_DIRECTORY": str(tmp_path / "upload"),
-        "PYFTPDRIVE_LOGGING_FILE": str(tmp_path / "log"),
-    }
-    with FtpSimulator("swiftp", users={"ann": "secret"}) as server:
-        server.put("/Documents/readme.txt", b"hello")
-        command = [sys.executable, "-m", "pyftpdrive", "mount", "--host", server.host]
-        command += ["--port", str(server.port), "--username", "ann", "--drive", letter]
-        child = subprocess.Popen(
-            command,
-            env={**environment, "PYFTPDRIVE_PASSWORD": "secret"},
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-        try:
-            root = Path(f"{letter}:\\")
-            until = time.monotonic() + START_S
-            while not os.path.exists(root) and time.monotonic() < until:
-                assert child.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.1)
-            yield root, server
-        finally:
-            child.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
-            try:
-                assert child.wait(60) == 0
-            finally:
-                child.kill()
-                print((tmp_path / "log").read_text())
+    with mounted(tmp_path) as (letter, server):
+        yield Path(f"{letter}\\"), server
 
 
 def _arrived(server: FtpSimulator, path: str, data: bytes) -> bool:
