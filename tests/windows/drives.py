@@ -29,7 +29,7 @@ def mounted(work: Path, profile: str = "swiftp") -> Iterator[tuple[str, FtpSimul
         "PYFTPDRIVE_RUNTIME_DIR": str(work / "run"),
         "PYFTPDRIVE_CACHE_DIRECTORY": str(work / "cache"),
         "PYFTPDRIVE_UPLOAD_DIRECTORY": str(work / "upload"),
-        "PYFTPDRIVE_LOGGING_FILE": str(work / "log"),
+        "PYFTPDRIVE_LOGGING_FILE": str(work / "pyftpdrive.log"),
         "PYFTPDRIVE_LOGGING_LEVEL": "DEBUG",
         "PYFTPDRIVE_PASSWORD": "secret",
         "PYTHONPATH": str(PROJECT),
@@ -61,7 +61,7 @@ def mounted(work: Path, profile: str = "swiftp") -> Iterator[tuple[str, FtpSimul
 
 def _said(work: Path) -> str:
     """What the program printed and logged."""
-    files = [work / "output", work / "log"]
+    files = [work / "output", work / "pyftpdrive.log"]
     return "\n".join(
         file.read_text(encoding="utf-8", errors="replace") for file in files if file.exists()
     )
