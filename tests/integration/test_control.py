@@ -229,3 +229,35 @@ def test_a_directory_that_others_can_write_to_is_not_believed(tmp_path: Path) ->
 
     with pytest.raises(PermissionError, match="chmod 700"):
         channel.mounts(open_to_all)
+
+
+@pytest.mark.parametrize(
+    ("told", "alive"),
+    [
+        (None, True),
+        (FileNotFoundError(2, "no such pipe"), False),
+        (PermissionError(5, "of an elevated program"), True),
+        (OSError(121, "busy"), True),
+    ],
+)
+def test_on_windows_a_mount_lives_as_long_as_its_pipe(
+    told: OSError | None, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class WinApi:
+        @staticmethod
+        def WaitNamedPipe(address: str, patience_ms: int) -> None:  # noqa: N802
+            assert 0 < patience_ms <= 5000
+            asked.append(address)
+            if told is not None:
+                raise told
+
+    record = channel.MountRecord(id="1", pid=1, drive="Z:", server="s", address="pipe", key="00")
+    monkeypatch.setattr(channel, "_winapi", WinApi, raising=False)
+    with monkeypatch.context() as windows:
+        windows.setattr(sys, "platform", "win32")
+        found = channel._alive(record)
+
+    assert found is alive
+    assert asked == ["pipe"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import capabilities
-from tests.scenario_runner.matrix import Matrix, Result, Subject
+from tests.scenario_runner.matrix import Matrix, Result, Subject, places
 
 # -- the matrix -----------------------------------------------------------------------------------
 
-ABSENT = "not here" if sys.platform == "win32" else "-"
+ABSENT = "not here" if sys.platform == "win32" else "-"  # fuse and real servers
 
 
 def result(
@@ -48,12 +50,32 @@ def test_the_matrix_shows_each_item_on_each_host() -> None:
         "ok",
         "1",
         "FAILED",
-        *ABSENT.split(),
+        "-",
         "1",
         "skipped",
     ]
-    assert lines[3].split() == ["Set", "times", "-", "-", *ABSENT.split(), "-"]
+    assert lines[3].split() == ["Set", "times", "-", *ABSENT.split(), "-", *ABSENT.split()]
     assert lines[4].split() == ["Sleep", "later:", "next", "year"]
+
+
+@pytest.mark.parametrize(
+    ("system", "said"), [("win32", "a real drive letter"), ("linux", "on the fake WinFsp")]
+)
+def test_the_matrix_says_where_it_ran_and_what_the_windows_drive_was(
+    system: str, said: str
+) -> None:
+    here, winfsp = places(system)
+    assert here.startswith(f"ran on {platform.system()}")
+    assert said in winfsp
+
+    matrix = Matrix()
+    matrix.note(result("winfsp", "passed"))
+    shown = (
+        matrix.lines({"Write": {"Rename file": ""}}),
+        matrix.page({"Write": {"Rename file": ""}}),
+    )
+    assert places()[1] in shown[0]
+    assert all(escape(line) in shown[1] for line in places())
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
