@@ -390,6 +390,10 @@ class ProgramHost(ABC):
     def _is_mounted(self) -> bool:
         """Whether this machine has the drive."""
 
+    def _is_gone(self) -> bool:
+        """Whether the drive of a program that ended went with it."""
+        return not self._is_mounted()
+
     @abstractmethod
     def _close_all(self) -> None:
         """Close what steps left open; the drive may be gone already."""
@@ -418,7 +422,7 @@ class ProgramHost(ABC):
         said = self._said().strip()
         if "Traceback" in said or code in (0, 1) or len(said.splitlines()) != 1:
             raise HostFailure(f"the drive ended with code {code}: {said}")
-        if self._is_mounted():
+        if not self._is_gone():
             raise HostFailure(f"a mount was left: {said}")
         raise MountRefused(said)
 
@@ -448,7 +452,7 @@ class ProgramHost(ABC):
         said += own
         if "Traceback" in said:
             raise HostFailure(f"unmounting shows a traceback: {said}")
-        if self._is_mounted():
+        if not self._is_gone():
             raise HostFailure("still mounted after unmount")
         left = _left(own)
         if by == "command" and _left(said) != left * 2:

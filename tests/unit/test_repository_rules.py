@@ -24,7 +24,9 @@ MACHINE_PATH = re.compile("|".join([r"/home/(?!ann\b)\w+/", "/" + "work/", "/tmp
 def tracked() -> list[Path]:
     """Files that git knows or would add."""
     shown = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        # In a container of CI the checkout belongs to another user.
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
+         "--exclude-standard"],
         cwd=PROJECT, capture_output=True, check=False,
     )  # fmt: skip
     if shown.returncode:

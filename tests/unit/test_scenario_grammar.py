@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def read(tmp_path: Path, text: str) -> str:
     try:
         load(file, known_items())
     except ScenarioError as error:
-        return str(error).replace(str(tmp_path) + "/", "")
+        return str(error).replace(str(tmp_path) + os.sep, "")
     return ""
 
 
