@@ -144,7 +144,8 @@ class BlockStore:
         self._serial = 0
         self._bytes = 0
         shutil.rmtree(options.directory, ignore_errors=True)
-        options.directory.mkdir(parents=True, mode=0o700)
+        # On Windows a file that a virus scanner looks at stays: it is never taken for content.
+        options.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def acquire(self, path: RemotePath, size_bytes: int, modified_ns: int | None) -> BlockFile:
         """The block file of that version of *path*, opened; the caller releases it."""

@@ -60,3 +60,18 @@ def test_a_newer_version_takes_the_place_of_one_that_is_open(store: BlockStore) 
     assert not old.local_path.exists()
     assert new.local_path.exists()
     new.release()
+
+
+def test_what_could_not_be_removed_at_the_start_is_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "blocks"
+    directory.mkdir()
+    (directory / "00000001").write_bytes(b"of another file")
+    monkeypatch.setattr("shutil.rmtree", lambda *_arguments, **_named: None)
+
+    file = BlockStore(BlockOptions(directory=directory)).acquire(PATH, 15, 1)
+
+    assert not file.complete
+    assert not file.present.total
+    file.release()
