@@ -302,9 +302,9 @@ class Journal:
             self.sync()
         except OSError as error:
             log.warning("the upload journal could not be synced: %s", error)
+        os.close(self._log_fd)  # first: Windows removes no file that is open, and SQLite would wait
         with self._lock:
             self._connection.close()
-        os.close(self._log_fd)
 
 
 def _stored(path: RemotePath) -> bytes:
