@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import logging
 
-from pyftpdrive.base.errors import AlreadyExists, ContentChanged, IsADirectory, ServerError
+from pyftpdrive.base.errors import (
+    AlreadyExists,
+    ContentChanged,
+    IsADirectory,
+    RemoteError,
+    ServerError,
+)
 from pyftpdrive.base.model import Kind, RemoteEntry
 from pyftpdrive.base.paths import RemotePath, join, name_of, parent
 from pyftpdrive.core.files import Files
@@ -124,7 +130,13 @@ class Renaming:
         if there is not None:
             raise AlreadyExists(f"{self._new}: made by another program meanwhile")
         self._begun = True
-        client.rename(self._old, self._new)
+        try:
+            client.rename(self._old, self._new)
+        except RemoteError as error:
+            done = client.connected and not client.exists(self._old) and client.exists(self._new)
+            if not done:  # else it was refused, and done all the same
+                raise
+            log.debug("%s: renamed, whatever the server said: %s", self._new, error)
         if not client.exists(self._new):
             raise ServerError(f"{self._old}: the server said that it was renamed; it was not")
 

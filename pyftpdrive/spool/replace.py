@@ -20,6 +20,7 @@ from typing import BinaryIO
 from pyftpdrive.base.errors import (
     AlreadyExists,
     IsADirectory,
+    NoSpace,
     NotFound,
     PermissionRefused,
     RemoteError,
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 PIECE_BYTES = 256 * 1024
 LATE_RENAME_S = 1.0  # prim-ftpd may answer 553 and rename a moment later (prim-ftpd#207)
 REFUSALS = (AlreadyExists, PermissionRefused, ServerError)
+IN_DOUBT = (NotFound, NoSpace, *REFUSALS)  # what is said of a rename that was done all the same
 
 
 class RenameLied(RemoteUnavailable):
@@ -128,7 +130,7 @@ def put_in_place(
     names_before = _names(client, parent(target)) if unproven else frozenset()
     try:
         entry = _renamed(client, temporary, target, size_bytes, over)
-    except (NotFound, *REFUSALS) as refusal:
+    except IN_DOUBT as refusal:
         seen, left = client.look([target, temporary])
         if unproven and left is not None:
             threading.Event().wait(LATE_RENAME_S)
@@ -136,7 +138,8 @@ def put_in_place(
         if left is None and seen is not None and _fits(seen, size_bytes):
             landed(seen)  # refused, and done all the same
             return seen
-        if over is None or left is None or profile.rename_over is Proof.YES:
+        proven = profile.rename_over is Proof.YES or isinstance(refusal, NoSpace)
+        if over is None or left is None or proven:
             raise _why_refused(client, target, seen, left, refusal) from refusal
         profile.deny("rename_over", lasting=False)  # maybe for this file only, or at the moment
         return _swap(client, temporary, target, size_bytes, backup, note, leave, landed)
@@ -215,9 +218,13 @@ def _swap(
     note(Step.SWAP)
     try:
         still, moved = client.rename_and_look(target, backup, [target, backup])
-    except REFUSALS as refusal:
-        note(Step.NONE)
-        raise _not_renamed(client, f"{target}: renaming is refused") from refusal
+    except IN_DOUBT as refusal:
+        still, moved = client.look([target, backup])
+        if moved is None:
+            note(Step.NONE)
+            if not isinstance(refusal, REFUSALS):
+                raise
+            raise _not_renamed(client, f"{target}: renaming is refused") from refusal
     if moved is None or still is not None:
         if moved is None and still is not None:
             note(Step.NONE)
@@ -225,8 +232,9 @@ def _swap(
         raise RenameLied(f"{target}: the server said that it was renamed, but it was not")
     try:
         entry = _renamed(client, temporary, target, size_bytes, None)
-    except REFUSALS:
-        entry = None
+    except IN_DOUBT:
+        there, left = client.look([target, temporary])
+        entry = there if left is None else None  # refused, and done all the same
     if entry is None:
         restore(client, backup, target)
         note(Step.NONE)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyftpdrive.base.errors import FsError
 from pyftpdrive.base.paths import remote_path
 from pyftpdrive.drive import Drive
 from pyftpdrive.ftp.profile import Proof
@@ -81,3 +82,56 @@ def test_one_replacement_that_failed_is_no_lasting_proof(fault: Fault, tmp_path:
         assert server.get("/a") == b"two, longer"
         assert drive.profile.rename_over is Proof.NO  # for this run: it is replaced in steps
         assert drive.profile.lasting().get("rename_over") is not Proof.NO
+
+
+DONE_ALL_THE_SAME = [
+    Fault(on=command, nth=nth, fault="reply", code=code, text="no", when="after")
+    for command in ("RNFR", "RNTO")
+    for nth in (1, 2)
+    for code in (452, 550)
+]
+
+
+@pytest.mark.parametrize("fault", DONE_ALL_THE_SAME, ids=lambda f: f"{f.on}-{f.nth}-{f.code}")
+@pytest.mark.parametrize("profile", ["iis", "proftpd"])
+def test_a_save_that_was_refused_and_done_all_the_same(
+    profile: str, fault: Fault, tmp_path: Path
+) -> None:
+    with FtpSimulator(profile) as server, started_drive(server, tmp_path) as drive:
+        server.put("/a", b"one")
+        server.inject(fault)
+        _save(drive, "/a", b"two, longer")
+
+        assert server.tree() == {"/a": b"two, longer"}
+
+
+@pytest.mark.parametrize("fault", DONE_ALL_THE_SAME, ids=lambda f: f"{f.on}-{f.nth}-{f.code}")
+@pytest.mark.parametrize("profile", ["iis", "proftpd"])
+@pytest.mark.parametrize("kind", ["first", "over", "directory"])
+def test_a_rename_that_was_refused_and_done_all_the_same(
+    kind: str, profile: str, fault: Fault, tmp_path: Path
+) -> None:
+    inside = "/inside" if kind == "directory" else ""
+    with FtpSimulator(profile) as server, started_drive(server, tmp_path) as drive:
+        server.put(f"/a{inside}", b"one")
+        older = {"/b": b"older"} if kind == "over" else {}
+        for path, content in older.items():
+            server.put(path, content)
+        if kind == "directory":
+            server.put("/first", b"1")
+            drive.filesystem.rename(remote_path("/first"), remote_path("/second"), replace=True)
+        server.inject(fault)
+
+        try:
+            drive.filesystem.rename(remote_path("/a"), remote_path("/b"), replace=True)
+            now = "/b"
+        except FsError:
+            now = "/a"
+
+        drive.drain(20)  # what stands in the way is put back in the background
+        left = {path: content for path, content in server.tree().items() if content is not None}
+        left.pop("/second", None)
+        kept = older if now == "/a" else {}
+        assert left == {f"{now}{inside}": b"one", **kept}
+        listed = drive.filesystem.list_directory(remote_path("/"))
+        assert {f"/{entry.name}" for entry in listed} - {"/second"} == {now, *kept}
