@@ -152,7 +152,7 @@ class Fetcher:
                     raise download.error
                 if file.present.first_missing(start, end) is None:
                     return
-                left = waited_since + bearable_s - now
+                left = 0.0 if self._engine.impatient else waited_since + bearable_s - now
                 if left > 0 and not download.ended:
                     self._clock.wait(file.changed, left)
                 if download.error is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pyftpdrive.base.clock import Clock
 from pyftpdrive.base.errors import FsError, FsStatus, RemoteError
@@ -314,6 +316,20 @@ class Filesystem:
         return self._clock.now_ns()
 
     # -- the end ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def nobody_waits(self) -> Iterator[None]:
+        """While the host takes leave of programs: what they wait for has no more than a deadline.
+
+        Without it an `fsync` waits for as long as its upload moves, and 30 seconds more. Uploads
+        and what else is under way go on; a program that gave up is told TIMEOUT.
+        """
+        self._engine.impatient = True
+        self._files.uploader.look_again()
+        try:
+            yield
+        finally:
+            self._engine.impatient = False
 
     def open_files(self) -> list[tuple[RemotePath, int]]:
         """Path and number of handles of every open file."""

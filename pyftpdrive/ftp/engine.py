@@ -47,6 +47,7 @@ SESSION_IDLE_MAX_S = 50.0  # surplus sessions are given back to the server after
 SUSPECT_IDLE_S = 5.0  # a session that was not used for so long is asked for a sign of life first
 CLOCK_JUMP_S = 5.0  # the wall clock ran ahead of the monotonic one: the machine slept
 ALMOST = 0.9  # of a deadline: a job begins a moment after somebody began to wait for it
+STOP_S = 5.0  # for all sessions to end by themselves; then their sockets are closed
 PROBE_PAUSE_S = 1.0  # between two requests for a sign of life
 
 
@@ -119,6 +120,7 @@ class Engine:
         self._workers: list[_Worker] = []
         self._link = Link(options.sessions_max, options.retry, profile, self.clock)
         self._stopping = False
+        self.impatient = False  # programs are leaving: one deadline without an answer is the last
         self._probing = False
         self._wall_ahead_s = self._wall_ahead()
 
@@ -170,7 +172,7 @@ class Engine:
         at_most_s = None if bearable_s is None else bearable_s * PATIENCE_FACTOR_MAX
         since = patience.silent_since(self.clock.monotonic())
         try:
-            return job.wait(bearable_s, at_most_s=at_most_s)
+            return job.wait(bearable_s, at_most_s=at_most_s, given_up=lambda: self.impatient)
         except RemoteTimeout:
             self.note_silence(since)
             if not keep:
@@ -332,12 +334,18 @@ class Engine:
             running = worker.job
             if running is not None:
                 running.cancel()
+        self._join(workers, STOP_S)
         for worker in workers:
-            if worker.thread is not None:
-                worker.thread.join(timeout=5.0)
             if worker.thread is not None and worker.thread.is_alive():
                 worker.client.close_abruptly()
-                worker.thread.join(timeout=5.0)
+        self._join(workers, STOP_S)
+
+    def _join(self, workers: list[_Worker], patience_s: float) -> None:
+        """Wait for the ends of all threads together, not of each."""
+        until = self.clock.monotonic() + patience_s
+        for worker in workers:
+            if worker.thread is not None:
+                worker.thread.join(timeout=max(0.0, until - self.clock.monotonic()))
 
     # -- workers ----------------------------------------------------------------------------
 

@@ -145,13 +145,20 @@ class Job(Generic[T]):
         """True when there is a result or an error."""
         return self.state not in (JobState.QUEUED, JobState.RUNNING)
 
-    def wait(self, patience_s: float | None, *, at_most_s: float | None = None) -> T:
+    def wait(
+        self,
+        patience_s: float | None,
+        *,
+        at_most_s: float | None = None,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> T:
         """Block until the job ended and return its result.
 
         Gives up after *patience_s* without any octet from the server (a slow listing that is
         arriving is not a dead one), and after *at_most_s* in any case; None waits for ever. Both
-        count what the operation of this thread has waited before (`base.patience`). The job
-        itself goes on: its result may fill a cache.
+        count what the operation of this thread has waited before (`base.patience`). *given_up* is
+        asked each time one of them may have ended. The job itself goes on: its result may fill a
+        cache.
 
         Raises:
             RemoteTimeout: the patience ended.
@@ -169,7 +176,7 @@ class Job(Generic[T]):
                     left = max(silent_since, self.last_activity) + patience_s - now
                 if at_most_s is not None:
                     left = min(left if left is not None else at_most_s, began + at_most_s - now)
-                if left is not None and left <= 0:
+                if left is not None and (left <= 0 or given_up()):
                     raise RemoteTimeout(f"{self.label}: no answer within {now - began:.1f} s")
                 self._clock.wait(self._finished, left)
         if not isinstance(self.error, RemoteUnavailable | JobCancelled):

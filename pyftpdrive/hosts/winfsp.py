@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -24,35 +23,25 @@ from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of, parent, r
 from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.core.nodes import FileContext, FileStat
 from pyftpdrive.hosts.host import HostOptions
+from pyftpdrive.hosts.winfsp_library import NTStatusError, SecurityDescriptor, ffi, winfspy
 from pyftpdrive.hosts.winfsp_names import WindowsNames
 from pyftpdrive.hosts.winfsp_status import NtStatus, to_ntstatus
-
-try:
-    import winfspy
-    from winfspy.plumbing import NTStatusError, SecurityDescriptor, ffi, lib
-except (ImportError, OSError, RuntimeError) as missing:  # no winfspy, or no WinFsp below it
-    raise MountError(
-        MountProblem.HOST_MISSING,
-        f"WinFsp or its Python library is missing ({missing}). Install WinFsp 2022.2 or later from"
-        " https://winfsp.dev/rel/ and then `pip install winfspy`; docs/windows.md has Python 3.12+",
-    ) from missing
+from pyftpdrive.hosts.winfsp_volume import (
+    SECTOR_BYTES,
+    Volume,
+    mount_point,
+    parameters,
+    require_version,
+)
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 24  # a slow answer holds one of them; WinFsp's own choice is 4 to 16
-VERSION_MIN = (1, 12)  # WinFsp 2022.2: an older one refuses this library's parameters
-SECTOR_BYTES = 4096
 EPOCH_1601_100NS = 116_444_736_000_000_000  # FILETIME of 1970
-INFO_TIMEOUT_MS = 1000
-REJECTED = (995, 1005)  # ERROR_OPERATION_ABORTED, ERROR_UNRECOGNIZED_VOLUME
-REJECTIONS_MAX = 100
-REJECTED_PAUSE_S = 0.01
-IRP_TIMEOUT_MS = 300_000
-FILE_SYSTEM_NAME = "FTP"  # at most 7 characters arrive
+GRACE_S = 1.0  # of callbacks that are under way at the end; then they give up waiting
 LABEL_MAX = 32
-PREFIX_MAX = 95
 EVERYBODY = "O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)"
 
 READ_ONLY, HIDDEN, DIRECTORY, ARCHIVE = 0x01, 0x02, 0x10, 0x20  # FILE_ATTRIBUTE_…
@@ -423,50 +412,11 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         return self._names.of(path), self._info(path, self.filesystem.stat(path))
 
 
-class Volume(winfspy.FileSystem):  # type: ignore[misc]
-    """winfspy's file system with our number of threads and without its lock over everything."""
-
-    def start_with(self, threads: int) -> None:
-        """Mount and serve.
-
-        Raises:
-            MountError: why not; `stop` is still needed.
-        """
-        self.started = True
-        pointer = self._file_system_ptr[0]
-        # The core has a lock a path: with WinFsp's guard one slow create would hold up every open.
-        lib.FspFileSystemSetOperationGuardF(pointer, ffi.NULL, ffi.NULL)
-        status = lib.FspFileSystemSetMountPoint(pointer, self.mountpoint)
-        if status:
-            taken = status == NtStatus.OBJECT_NAME_COLLISION
-            why = "is in use" if taken else f"can't be mounted (NTSTATUS {status:#010x})"
-            problem = MountProblem.MOUNT_POINT if taken else MountProblem.REFUSED
-            raise MountError(problem, f"{self.mountpoint} {why}; choose another one with --drive")
-        status = lib.FspFileSystemStartDispatcher(pointer, threads)
-        if status:
-            raise MountError(
-                MountProblem.REFUSED, f"WinFsp does not serve the drive (NTSTATUS {status:#010x})"
-            )
-        self._wait_until_it_answers()
-
-    def _wait_until_it_answers(self) -> None:
-        """WinFsp rejects the first requests after the dispatcher's start (winfsp #485)."""
-        for _ in range(REJECTIONS_MAX):
-            try:
-                winfspy.file_system.os.stat(self.mountpoint)
-            except OSError as error:
-                if getattr(error, "winerror", None) in REJECTED:
-                    time.sleep(REJECTED_PAUSE_S)
-                    continue
-                log.debug("%s: %s", self.mountpoint, error)  # mounted; the server may be slow
-            return
-
-
 class WinFspHost:
     """One mounted volume."""
 
     def __init__(self, filesystem: Filesystem, options: HostOptions) -> None:
-        _require_version()
+        require_version()
         self._options = options
         self._operations = Operations(filesystem, options)
         self._volume: Volume | None = None
@@ -474,9 +424,9 @@ class WinFspHost:
     def start(self, on_end: Callable[[], None]) -> None:
         """See `Host.start`."""
         del on_end  # nobody but us unmounts a volume
-        mount_point = _mount_point(self._options.drive)
+        place = mount_point(self._options.drive)
         try:
-            volume = Volume(mount_point, self._operations, **_parameters(self._options))
+            volume = Volume(place, self._operations, **parameters(self._options))
         except winfspy.WinFSPyError as error:
             raise MountError(MountProblem.REFUSED, f"WinFsp refuses the volume: {error}") from error
         try:
@@ -491,52 +441,23 @@ class WinFspHost:
         volume, self._volume = self._volume, None
         busy = self._operations.open_files()
         if volume is not None:
-            volume.stop()  # returns when the callbacks under way have ended
+            self._leave(volume)
         self._operations.close_all()
         return busy
 
+    def _leave(self, volume: Volume) -> None:
+        """End the volume, which waits for the callbacks under way; they don't wait for ever."""
+        ended = threading.Event()
 
-def _require_version() -> None:
-    version = ffi.new("UINT32 *")
-    if lib.FspVersion(version) or (version[0] >> 16, version[0] & 0xFFFF) < VERSION_MIN:
-        found = f"{version[0] >> 16}.{version[0] & 0xFFFF}"
-        raise MountError(
-            MountProblem.HOST_MISSING,
-            f"WinFsp {found} is too old: install 2022.2 or later from https://winfsp.dev/rel/",
-        )
+        def hurry() -> None:
+            if not ended.wait(GRACE_S):
+                with self._operations.filesystem.nobody_waits():
+                    ended.wait()
 
-
-def _mount_point(drive: str) -> str:
-    r"""`Z`, `z:` and `Z:\` as `Z:`; a directory as it is."""
-    letter = drive.rstrip("\\/:")
-    if len(letter) == 1 and letter.isascii() and letter.isalpha():
-        return f"{letter.upper()}:"
-    if drive in ("*", "*:"):
-        raise MountError(MountProblem.MOUNT_POINT, "name a drive letter: --drive Z")
-    return drive
-
-
-def _parameters(options: HostOptions) -> dict[str, object]:
-    """Volume parameters; those that WinFsp would cut in silence are cut here."""
-    parameters: dict[str, object] = {
-        "sector_size": SECTOR_BYTES,
-        "sectors_per_allocation_unit": 1,
-        "max_component_length": 255,
-        "volume_serial_number": 0,
-        "file_info_timeout": INFO_TIMEOUT_MS,
-        "irp_timeout": IRP_TIMEOUT_MS,
-        "case_sensitive_search": 0,
-        "case_preserved_names": 1,
-        "unicode_on_disk": 1,
-        "persistent_acls": 0,
-        "read_only_volume": int(options.read_only),
-        "post_cleanup_when_modified_only": 1,
-        "flush_and_purge_on_cleanup": 1,
-        "um_file_context_is_user_context2": 1,  # else one context for all who open a name
-        "file_system_name": FILE_SYSTEM_NAME,
-    }
-    if options.network_drive:
-        server = options.source.rpartition("//")[2].rpartition("@")[2]
-        share = "".join(c if c.isalnum() or c in ".-_" else "_" for c in server) or "ftp"
-        parameters["prefix"] = f"\\pyftpdrive\\{share}"[:PREFIX_MAX]
-    return parameters
+        thread = threading.Thread(target=hurry, name="winfsp-stop", daemon=True)
+        thread.start()
+        try:
+            volume.stop()
+        finally:
+            ended.set()
+            thread.join()

@@ -254,10 +254,15 @@ class Uploader:
                     raise upload.error
                 last = max(since, upload.progress_at)
                 left = last + patience_s - self._clock.monotonic()
-                if left <= 0:
+                if left <= 0 or self._engine.impatient:
                     raise RemoteTimeout(f"{staged.path}: still not on the server; kept and retried")
                 self._clock.wait(self._changed, left)
                 upload = self._uploads.get(staged.id, upload)
+
+    def look_again(self) -> None:
+        """Have everybody who waits see that `Engine.impatient` has changed."""
+        with self._changed:
+            self._changed.notify_all()
 
     def pending(self) -> list[StagedFile]:
         """Staged files that are on their way or wait for their turn."""

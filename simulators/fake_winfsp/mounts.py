@@ -52,6 +52,8 @@ class MountTable:
                     return nt.OBJECT_NAME_COLLISION, ""
                 self._mounts.append(Mount(root=root, volume=volume, elevated=session))
                 return nt.SUCCESS, name
+            if volume.params.prefix:  # no junction leads to a network file system
+                return nt.NETWORK_ACCESS_DENIED, ""
             status = self._directory_status(name, root)
             if status == nt.SUCCESS:
                 self._mounts.append(Mount(root=root, volume=volume, elevated=None))

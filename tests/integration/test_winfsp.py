@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from typing import Any
 import pytest
 
 from pyftpdrive.base.errors import MountError, MountProblem
+from pyftpdrive.base.paths import RemotePath
 from pyftpdrive.drive import Drive
+from pyftpdrive.ftp.ftp_client import FtpClient
 from pyftpdrive.hosts.host import HostOptions
 from simulators.fake_winfsp import FakeWindows, Settings, Win32Error
 from simulators.fake_winfsp import constants as c
 from simulators.fake_winfsp import ntstatus as nt
 from simulators.ftp_server import Fault, FtpSimulator
 from tests.helpers.drives import started_drive
-from tests.helpers.mounts import until
 
 pytestmark = pytest.mark.usefixtures("winfspy")
 
@@ -38,10 +40,14 @@ class Windows:
         return self.fake.kernel32
 
     def put(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
+        self.write(path, data, disposition)
+        self.fake.settle()
+
+    def write(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
+        """As `put`, but Close may be under way."""
         handle = self.k.create_file(path, c.GENERIC_WRITE, c.FILE_SHARE_ALL, disposition)
         self.k.write_file(handle, data)
         self.k.close_handle(handle)
-        self.fake.settle()
 
     def get(self, path: str) -> bytes:
         handle = self.k.create_file(path, c.GENERIC_READ, c.FILE_SHARE_ALL)
@@ -133,11 +139,11 @@ def test_a_large_directory_is_listed_whole_with_markers(tmp_path: Path) -> None:
 
 
 def test_opening_what_was_listed_asks_the_server_nothing(tmp_path: Path) -> None:
-    files = {f"/d/{number}.txt": b"x" for number in range(300)}
+    files = {f"/d/{number}.txt": b"x" for number in range(1000)}
     with mounted(tmp_path, files=files) as pc:
         pc.k.list_directory("Z:\\d")
         before = len(pc.server.ledger.entries())
-        for number in range(300):
+        for number in range(1000):
             handle = pc.k.create_file(f"Z:\\d\\{number}.txt", c.GENERIC_READ, c.FILE_SHARE_ALL)
             pc.k.close_handle(handle)
 
@@ -268,23 +274,108 @@ def test_stop_with_open_handles_keeps_what_was_written(tmp_path: Path) -> None:
         assert pc.server.get("/a") == b"not closed"
 
 
-def test_a_slow_answer_on_one_path_delays_no_other(tmp_path: Path) -> None:
-    slow = Fault(on="CWD", path="/slow", nth=1, fault="delay", seconds=2.0)
-    with mounted(tmp_path, files={"/slow/a": b"", "/quick/b": b"b"}, faults=[slow]) as pc:
+def in_thread(action: Callable[[], Any]) -> Future[Any]:
+    """*action* in a thread of a program; its result or its error comes by `.result(timeout)`."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+STOP_S = 15.0  # an fsync by itself waits for 30 s
+
+
+def test_stop_does_not_wait_for_a_server_that_is_silent(tmp_path: Path) -> None:
+    """Callbacks of every kind wait for it: they end, nobody's bytes are lost."""
+    with mounted(tmp_path, files={"/old": b"x" * 1000, "/d/a": b""}) as pc:
+        saved = pc.k.create_file("Z:\\saved", c.GENERIC_WRITE, 0, c.CREATE_NEW)
+        pc.k.write_file(saved, b"bytes of a program")
+        old = pc.k.create_file("Z:\\old", c.GENERIC_READ, c.FILE_SHARE_ALL)
+        pc.server.freeze()
+        told = [
+            in_thread(lambda: pc.k.flush_file_buffers(saved)),
+            in_thread(lambda: pc.k.read_file(old, 100)),
+            in_thread(lambda: pc.k.list_directory("Z:\\d")),
+            in_thread(lambda: pc.k.create_directory("Z:\\new")),
+        ]
+        for op in ("Flush", "Read"):
+            pc.fake.calls.wait_until_running(op)
+
+        calls = pc.fake.calls
+        stopped = in_thread(pc.host.stop)
+
+        assert stopped.result(STOP_S) is True
+        for one in told:
+            with pytest.raises(Win32Error):
+                one.result(STOP_S)
+        assert calls.running() == []
+        pc.server.thaw()
+        assert pc.drive.drain(20) == []
+        assert pc.server.get("/saved") == b"bytes of a program"
+
+
+def test_stop_lets_a_flush_under_way_succeed(tmp_path: Path) -> None:
+    """A server that answers is waited for: the program's save is on it."""
+    slow = Fault(on="STOR", nth=1, fault="delay", seconds=0.3)
+    with mounted(tmp_path, faults=[slow]) as pc:
+        saved = pc.k.create_file("Z:\\saved", c.GENERIC_WRITE, 0, c.CREATE_NEW)
+        pc.k.write_file(saved, b"bytes")
+        flushed = in_thread(lambda: pc.k.flush_file_buffers(saved))
+        calls = pc.fake.calls
+        calls.wait_until_running("Flush")
+
+        in_thread(pc.host.stop).result(STOP_S)
+
+        with pytest.raises(Win32Error):  # the driver cancels what is under way ...
+            flushed.result(STOP_S)
+        (call,) = calls.of("Flush")
+        assert call.status == nt.SUCCESS  # ... though it was done
+        assert pc.server.get("/saved") == b"bytes"
+
+
+@pytest.mark.parametrize("slow_call", ["list", "look", "create"])
+def test_a_slow_answer_on_one_path_delays_no_other(
+    slow_call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that waits for its answer holds up nobody: neither WinFsp nor the adapter locks."""
+    asked, answer = threading.Event(), threading.Event()
+    list_dir = FtpClient.list_dir
+
+    def slowly(client: FtpClient, path: RemotePath) -> Any:
+        if path == "/slow":
+            asked.set()
+            answer.wait(20)
+        return list_dir(client, path)
+
+    with mounted(tmp_path, files={"/slow/a": b"", "/quick/b": b"b"}) as pc:
         pc.k.list_directory("Z:\\quick")
-        over = threading.Event()
-
-        def look() -> None:
-            pc.k.list_directory("Z:\\slow")
-            over.set()
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        assert until(lambda: pc.server.ledger.count("CWD") >= 3, within_s=10)
-        assert pc.get("Z:\\quick\\b") == b"b"
-        pc.put("Z:\\quick\\c", b"c")
-        assert not over.is_set()
-        thread.join(20)
+        monkeypatch.setattr(FtpClient, "list_dir", slowly)
+        calls: dict[str, Callable[[], Any]] = {
+            "list": lambda: pc.k.list_directory("Z:\\slow"),
+            "look": lambda: pc.get("Z:\\slow\\a"),
+            "create": lambda: pc.put("Z:\\slow\\new", b""),
+        }
+        waiting = in_thread(calls[slow_call])
+        try:
+            assert asked.wait(20)
+            assert pc.get("Z:\\quick\\b") == b"b"
+            pc.write("Z:\\quick\\c", b"c")
+            if slow_call == "list":  # in the driver a rename and an open wait for each other
+                pc.k.move_file_ex("Z:\\quick\\c", "Z:\\quick\\d")
+                pc.k.move_file_ex("Z:\\quick\\d", "Z:\\quick\\c")
+            assert sorted(pc.k.list_directory("Z:\\quick"))[-2:] == ["b", "c"]
+            pc.k.delete_file("Z:\\quick\\c")
+            assert not waiting.done()
+        finally:
+            answer.set()
+        with suppress(Win32Error):  # IO_TIMEOUT where this machine was slow
+            waiting.result(20)
 
 
 @pytest.mark.logs("a file system call failed unexpectedly")
