@@ -32,12 +32,18 @@ _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)",
     re.IGNORECASE,
 )
+# Most names need nothing: one search, and `isascii` below, instead of a look at each character.
+_SPECIAL = re.compile("[" + re.escape("".join(_SHOWN) + "".join(_MEANT)) + LITERAL + "]")
 _WIN32_FORBIDDEN = re.compile(r'[\x00-\x1f"*:<>?|\\/]')
 
 
 def to_windows(name: str) -> str:
     """What *name*, one component of a server's path, is called on Windows, whatever its length."""
-    shown = "".join(LITERAL + c if c in _MEANT or c == LITERAL else _SHOWN.get(c, c) for c in name)
+    shown = name
+    if _SPECIAL.search(name):
+        shown = "".join(
+            LITERAL + c if c in _MEANT or c == LITERAL else _SHOWN.get(c, c) for c in name
+        )
     last = shown[-1:]
     if last in _LAST:
         shown = shown[:-1] + _LAST[last]
@@ -73,11 +79,15 @@ def from_windows(name: str) -> str:
 
 def fold(name: str) -> str:
     """Equal for two names that Windows takes for one: upper case, character by character."""
+    if name.isascii():
+        return name.upper()
     return "".join(upper if len(upper := c.upper()) == 1 else c for c in name)
 
 
 def units(name: str) -> int:
     """UTF-16 units, which are what Windows counts."""
+    if name.isascii():
+        return len(name)
     return len(name) + sum(c > "\uffff" for c in name)
 
 
@@ -103,14 +113,37 @@ class Names:
     def __init__(self, names: Iterable[str]) -> None:
         self._server: dict[str, str] = {}  # folded Windows name -> server's name
         self._windows: dict[str, str] = {}  # server's name -> Windows name
-        for name in sorted(names):
-            shown = to_windows(name)
-            tries = 0
-            while units(shown) > NAME_UNITS_MAX or fold(shown) in self._server:
-                shown = _tagged(to_windows(name), f"{tries}{name}" if tries else name)
-                tries += 1
-            self._server[fold(shown)] = name
-            self._windows[name] = shown
+        self._tagged = 0  # how many have a tag
+        for name in sorted(set(names)):
+            self._add(name)
+
+    def _add(self, name: str) -> None:
+        plain = shown = to_windows(name)
+        tries = 0
+        while units(shown) > NAME_UNITS_MAX or fold(shown) in self._server:
+            shown = _tagged(plain, f"{tries}{name}" if tries else name)
+            tries += 1
+        self._tagged += tries > 0
+        self._server[fold(shown)] = name
+        self._windows[name] = shown
+
+    def changed(self, names: Iterable[str]) -> Names:
+        """What `Names(names)` is; where little has changed, for little.
+
+        A name that meets no other doesn't change what the others are called, when it comes or
+        goes. Where a tag is involved everything is made anew.
+        """
+        wanted = set(names)
+        gone, new = self._windows.keys() - wanted, wanted - self._windows.keys()
+        if self._tagged or len(gone) + len(new) > len(wanted) // 2:
+            return Names(wanted)
+        made = Names(())
+        made._server, made._windows = dict(self._server), dict(self._windows)
+        for name in gone:
+            del made._server[fold(made._windows.pop(name))]
+        for name in new:
+            made._add(name)
+        return Names(wanted) if made._tagged else made
 
     def same(self, names: Iterable[str]) -> bool:
         """Whether these are the names that this was made of."""

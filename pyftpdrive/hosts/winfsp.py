@@ -279,10 +279,10 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
             if opened.file is not None:
                 self._keep(opened.file)
 
-    def open_files(self) -> bool:
-        """Whether a program has a file open."""
+    def files_open(self) -> list[Opened]:
+        """What programs have open, without directories."""
         with self._lock:
-            return any(not opened.is_directory for opened in self._open)
+            return [opened for opened in self._open if not opened.is_directory]
 
     # -- content ---------------------------------------------------------------------------------
 
@@ -439,7 +439,7 @@ class WinFspHost:
     def stop(self) -> bool:
         """See `Host.stop`."""
         volume, self._volume = self._volume, None
-        busy = self._operations.open_files()
+        busy = bool(self._operations.files_open())
         if volume is not None:
             self._leave(volume)
         self._operations.close_all()

@@ -81,7 +81,12 @@ class WindowsNames:
 
     def listed(self, directory: RemotePath, names: list[str]) -> Names:
         """The names of a listing that was just made of *directory*."""
-        made = Names(names)
+        with self._lock:
+            known = self._directories.get(directory)
+        if known is None:
+            made = Names(names)
+        else:
+            made = known if known.same(names) else known.changed(names)
         with self._lock:
             self._directories[directory] = made
             self._directories.move_to_end(directory)
@@ -90,9 +95,4 @@ class WindowsNames:
         return made
 
     def _refreshed(self, directory: RemotePath) -> Names:
-        names = self._filesystem.names(directory)
-        with self._lock:
-            known = self._directories.get(directory)
-        if known is not None and known.same(names):
-            return known
-        return self.listed(directory, names)
+        return self.listed(directory, self._filesystem.names(directory))

@@ -120,3 +120,28 @@ def test_long_names_are_cut_to_what_windows_counts(name: str) -> None:
     assert units(shown) <= NAME_UNITS_MAX
     assert names.server(shown) == name
     shown.encode("utf-16-le")
+
+
+@given(st.lists(NAMES, max_size=8), st.lists(NAMES, max_size=8))
+def test_names_that_changed_are_what_they_would_be_if_made_anew(
+    before: list[str], after: list[str]
+) -> None:
+    changed, anew = Names(before).changed(after), Names(after)
+
+    assert {name: changed.windows(name) for name in after} == {
+        name: anew.windows(name) for name in after
+    }
+    assert changed.same(after)
+    for name in {*before, *after}:
+        assert changed.server(to_windows(name)) == anew.server(to_windows(name))
+
+
+@given(st.lists(st.sampled_from(["a", "A", "á", "Á", "b:", "B:", "x" * 256]), max_size=6))
+def test_twins_that_come_and_go(names: list[str]) -> None:
+    found = Names(["c"] * 9)
+    for number in range(len(names)):
+        found = found.changed(["c", "d", "e", "f", *names[:number]])
+        anew = Names(["c", "d", "e", "f", *names[:number]])
+        assert [found.windows(name) for name in names[:number]] == [
+            anew.windows(name) for name in names[:number]
+        ]
