@@ -15,14 +15,24 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import wraps
+from operator import itemgetter
 from typing import Any, ParamSpec, TypeVar
 
 from pyftpdrive.base.errors import FsError, FsStatus, InvalidName, MountError, MountProblem
 from pyftpdrive.base.model import Kind
-from pyftpdrive.base.paths import ROOT, RemotePath, is_below, name_of, parent, rebase
+from pyftpdrive.base.paths import ROOT, RemotePath, is_below, join, name_of, parent, rebase
 from pyftpdrive.core.filesystem import Filesystem
 from pyftpdrive.core.nodes import FileContext, FileStat
 from pyftpdrive.hosts.host import HostOptions
+from pyftpdrive.hosts.winfsp_attributes import (
+    ARCHIVE,
+    DIRECTORY,
+    HIDDEN,
+    KEPT,
+    READ_ONLY,
+    Remembered,
+    Told,
+)
 from pyftpdrive.hosts.winfsp_library import NTStatusError, SecurityDescriptor, ffi, winfspy
 from pyftpdrive.hosts.winfsp_names import WindowsNames
 from pyftpdrive.hosts.winfsp_status import NtStatus, to_ntstatus
@@ -44,10 +54,10 @@ GRACE_S = 1.0  # of callbacks that are under way at the end; then they give up w
 LABEL_MAX = 32
 EVERYBODY = "O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)"
 
-READ_ONLY, HIDDEN, DIRECTORY, ARCHIVE = 0x01, 0x02, 0x10, 0x20  # FILE_ATTRIBUTE_…
 FILE_DIRECTORY_FILE = 0x01  # CreateOptions
 WRITES = 0x02 | 0x04  # FILE_WRITE_DATA, FILE_APPEND_DATA
-CLEANUP_DELETE = 0x01  # FspCleanupDelete
+CLEANUP_DELETE, CLEANUP_ARCHIVE = 0x01, 0x10  # FspCleanupDelete, FspCleanupSetArchiveBit
+NO_ATTRIBUTES = 0xFFFF_FFFF  # INVALID_FILE_ATTRIBUTES: as they are
 UNCHANGED = (0, 0xFFFF_FFFF_FFFF_FFFF)  # "leave this time as it is"
 
 
@@ -91,7 +101,8 @@ class Opened(winfspy.BaseFileContext):  # type: ignore[misc]  # winfspy has no t
         self._path = path
         self.found = found  # the last that was known: get_file_info may never fail
         self.file: FileContext | None = None  # opened in the core; None: not needed yet
-        self.listing: list[tuple[str, FileStat]] | None = None  # of a directory being read
+        # Of a directory being read: name, path, what it is.
+        self.listing: list[tuple[str, RemotePath, FileStat]] | None = None
         self.shown: list[str] = []  # its names, sorted
         self.deleted = False
 
@@ -118,6 +129,7 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         self.filesystem = filesystem
         self._options = options
         self._names = WindowsNames(filesystem)
+        self._remembered = Remembered()
         self._label = options.label[:LABEL_MAX]
         self._lock = threading.Lock()  # guards `_open`; no I/O under it
         self._open: set[Opened] = set()
@@ -126,23 +138,27 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
 
     # -- what things look like -------------------------------------------------------------------
 
-    def _attributes(self, name: str, found: FileStat) -> int:
-        attributes = DIRECTORY if found.kind is Kind.DIRECTORY else ARCHIVE
-        if found.read_only and found.kind is Kind.FILE:
+    def _attributes(self, path: RemotePath, found: FileStat) -> int:
+        attributes = self._remembered.get(path).attributes
+        if found.kind is Kind.DIRECTORY:
+            # WinFsp would let nobody make a file in a directory that is read-only.
+            attributes = attributes & ~(READ_ONLY | ARCHIVE) | DIRECTORY
+        elif found.read_only:
             attributes |= READ_ONLY
-        if self._options.hide_dot_files and name.startswith("."):
+        if self._options.hide_dot_files and name_of(path).startswith("."):
             attributes |= HIDDEN
         return attributes
 
     def _info(self, path: RemotePath, found: FileStat) -> dict[str, int]:
         size = 0 if found.kind is Kind.DIRECTORY else found.size_bytes
         moment = _filetime(found.modified_ns)
+        told = self._remembered.get(path)
         return {
-            "file_attributes": self._attributes(name_of(path), found),
+            "file_attributes": self._attributes(path, found),
             "allocation_size": -(-size // SECTOR_BYTES) * SECTOR_BYTES,
             "file_size": size,
-            "creation_time": moment,
-            "last_access_time": moment,
+            "creation_time": told.created or moment,
+            "last_access_time": told.accessed or moment,
             "last_write_time": moment,
             "change_time": moment,
             "index_number": found.inode,
@@ -165,7 +181,7 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
     def get_security_by_name(self, file_name: str) -> tuple[int, Any, int]:
         path = self._names.path(file_name)
         found = self.filesystem.stat(path)
-        return self._attributes(name_of(path), found), self._security.handle, self._security.size
+        return self._attributes(path, found), self._security.handle, self._security.size
 
     @_told
     def get_security(self, file_context: Opened) -> tuple[Any, int]:
@@ -203,8 +219,10 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         path = self._names.path(file_name, new=True)
         if create_options & FILE_DIRECTORY_FILE:
             self.filesystem.make_directory(path)
+            self._remembered.put(path, Told(file_attributes & KEPT | ARCHIVE))
             return self._opened(path, self.filesystem.stat(path), None)
         file = self.filesystem.create(path, exclusive=True)
+        self._remembered.put(path, Told(file_attributes & KEPT | ARCHIVE))
         return self._opened(path, self.filesystem.stat_handle(file), file)
 
     @_told
@@ -222,6 +240,10 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         allocation_size: int,
     ) -> None:  # fmt: skip
         self.filesystem.truncate(self._file(file_context, write=True), 0)
+        told = self._remembered.get(file_context.path)
+        before = 0 if replace_file_attributes else told.attributes
+        attributes = before | file_attributes & KEPT | ARCHIVE
+        self._remembered.put(file_context.path, told._replace(attributes=attributes))
 
     def _file(self, opened: Opened, *, write: bool = False) -> FileContext:
         """The core's handle; made when it is needed first."""
@@ -242,15 +264,19 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
 
     @_told
     def cleanup(self, file_context: Opened, file_name: str | None, flags: int) -> None:
+        path = file_context.path
+        if flags & CLEANUP_ARCHIVE:
+            told = self._remembered.get(path)
+            self._remembered.put(path, told._replace(attributes=told.attributes | ARCHIVE))
         if not flags & CLEANUP_DELETE:
             return
-        path = file_context.path
         try:
             if file_context.is_directory:
                 self.filesystem.remove_directory(path)
             else:
                 self.filesystem.remove_file(path)
             file_context.deleted = True
+            self._remembered.forget(path)
         except FsError as error:  # nobody can be told any more: `can_delete` said that it could be
             log.warning("%s was not deleted: %s", path, error)
 
@@ -333,9 +359,18 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         self, file_context: Opened, file_attributes: int, creation_time: int,
         last_access_time: int, last_write_time: int, change_time: int, file_info: Any,
     ) -> dict[str, int]:  # fmt: skip
+        path = file_context.path
         if last_write_time not in UNCHANGED and not file_context.deleted:
             modified_ns = (last_write_time - EPOCH_1601_100NS) * 100
-            self.filesystem.set_times(file_context.path, modified_ns)
+            self.filesystem.set_times(path, modified_ns)
+        told = self._remembered.get(path)
+        if file_attributes != NO_ATTRIBUTES:
+            told = told._replace(attributes=file_attributes & KEPT)
+        if creation_time not in UNCHANGED:
+            told = told._replace(created=creation_time)
+        if last_access_time not in UNCHANGED:
+            told = told._replace(accessed=last_access_time)
+        self._remembered.put(path, told)
         return self.get_file_info(file_context)
 
     # -- names -----------------------------------------------------------------------------------
@@ -354,6 +389,7 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         if new == old:  # only its case changes, if anything
             new = self._names.made(parent(old), new_file_name.rpartition("\\")[2])
         self.filesystem.rename(old, new, replace=replace_if_exists or new == old)
+        self._remembered.move(old, new)
         with self._lock:
             for opened in self._open:
                 if opened.path == old or is_below(opened.path, old):
@@ -367,15 +403,17 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         if marker is None or file_context.listing is None:
             entries = self.filesystem.list_directory(path)
             names = self._names.listed(path, [entry.name for entry in entries])
-            listing = [(names.windows(entry.name), entry) for entry in entries]
-            listing.sort(key=lambda shown: shown[0])
-            dots = [] if path == ROOT else [(".", file_context.found), ("..", file_context.found)]
-            file_context.listing = dots + [(name, entry.stat) for name, entry in listing]
-            file_context.shown = [name for name, _ in listing]
+            listing = [
+                (names.windows(entry.name), join(path, entry.name), entry.stat) for entry in entries
+            ]
+            listing.sort(key=itemgetter(0))
+            file_context.shown = [line[0] for line in listing]
+            dots = () if path == ROOT else (".", "..")
+            file_context.listing = [(dot, path, file_context.found) for dot in dots] + listing
         begin = self._behind(file_context, marker)
         return (
-            {"file_name": name, **self._info(RemotePath(f"/{name}"), found)}
-            for name, found in itertools.islice(file_context.listing, begin, None)
+            {"file_name": name, **self._info(child, found)}
+            for name, child, found in itertools.islice(file_context.listing, begin, None)
         )
 
     @staticmethod

@@ -33,12 +33,7 @@ CASES = (
     "09_CreateFile_Sharing",
     "10_GetSetSecurity",
 )
-NOT_ON_OUR_DRIVE = {
-    "01_CreateFile_Attributes": "FTP keeps no attributes",
-    "06_FileTimes": "FTP keeps one time",
-    "07_SetGetFileAttributes": "FTP keeps no attributes",
-    "10_GetSetSecurity": "FTP keeps no security descriptors",
-}
+NOT_ON_OUR_DRIVE = {"10_GetSetSecurity": "FTP keeps no security descriptors"}
 ON_OUR_DRIVE = tuple(case for case in CASES if case not in NOT_ON_OUR_DRIVE)
 EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 LOOK = constants.FILE_FLAG_BACKUP_SEMANTICS | constants.FILE_FLAG_OPEN_REPARSE_POINT
@@ -192,16 +187,7 @@ def script(cases: Path, case: str) -> str:
     return text.replace("from winfstest import *", "")
 
 
-def run(kernel32: Any, root: str, cases: Path, case: str, *, attributes: bool = True) -> None:
-    """Run *case* below the directory *root*, without a backslash at its end.
-
-    *attributes* False: a file system that keeps none; nothing is refused for READONLY there.
-    """
-    text = script(cases, case)
-    if not attributes:
-        refused = 'MOVEFILE_REPLACE_EXISTING" % (name, name), "ERROR_ACCESS_DENIED")'
-        first = next((line for line in text.splitlines() if line.endswith(refused)), "")
-        text = text.replace("FILE_ATTRIBUTE_READONLY", "FILE_ATTRIBUTE_NORMAL")
-        text = text.replace(first, "", 1)
+def run(kernel32: Any, root: str, cases: Path, case: str) -> None:
+    """Run *case* below the directory *root*, without a backslash at its end."""
     language = Language(Programs(kernel32), root)
-    exec(compile(text, case, "exec"), language.words())
+    exec(compile(script(cases, case), case, "exec"), language.words())

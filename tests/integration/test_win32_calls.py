@@ -258,7 +258,7 @@ def test_cases_of_winfspy_hold_on_our_drive(case: str, tmp_path: Path) -> None:
     cases = wheel.unpacked() / "winfspy" / "tests" / "winfstest" / "cases"
     try:
         host.mount()
-        winfstest.run(host._k, host.letter, cases, case, attributes=False)
+        winfstest.run(host._k, host.letter, cases, case)
     finally:
         host.abandon()
         server.stop()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,76 +13,14 @@ import pytest
 
 from pyftpdrive.base.errors import MountError, MountProblem
 from pyftpdrive.base.paths import RemotePath
-from pyftpdrive.drive import Drive
 from pyftpdrive.ftp.ftp_client import FtpClient
-from pyftpdrive.hosts.host import HostOptions
-from simulators.fake_winfsp import FakeWindows, Settings, Win32Error
+from simulators.fake_winfsp import Settings, Win32Error
 from simulators.fake_winfsp import constants as c
 from simulators.fake_winfsp import ntstatus as nt
-from simulators.ftp_server import Fault, FtpSimulator
-from tests.helpers.drives import started_drive
+from simulators.ftp_server import Fault
+from tests.helpers.winfsp_drive import mounted
 
 pytestmark = pytest.mark.usefixtures("winfspy")
-
-
-@dataclass
-class Windows:
-    """A drive Z: and what is around it."""
-
-    server: FtpSimulator
-    drive: Drive
-    fake: FakeWindows
-    host: Any
-
-    @property
-    def k(self) -> Any:
-        return self.fake.kernel32
-
-    def put(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
-        self.write(path, data, disposition)
-        self.fake.settle()
-
-    def write(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
-        """As `put`, but Close may be under way."""
-        handle = self.k.create_file(path, c.GENERIC_WRITE, c.FILE_SHARE_ALL, disposition)
-        self.k.write_file(handle, data)
-        self.k.close_handle(handle)
-
-    def get(self, path: str) -> bytes:
-        handle = self.k.create_file(path, c.GENERIC_READ, c.FILE_SHARE_ALL)
-        try:
-            return self.k.read_file(handle, 1 << 24)
-        finally:
-            self.k.close_handle(handle)
-
-    def sent(self) -> None:
-        self.fake.settle()
-        assert self.drive.drain(20) == []
-
-
-@contextmanager
-def mounted(
-    tmp_path: Path,
-    *,
-    settings: Settings | None = None,
-    files: dict[str, bytes] | None = None,
-    faults: list[Fault] | None = None,
-    profile: str = "proftpd",
-    drive: str = "Z:",
-    **options: Any,
-) -> Iterator[Windows]:
-    with FtpSimulator(profile, faults=faults or []) as server:
-        for path, data in (files or {}).items():
-            server.put(path, data)
-        with started_drive(server, tmp_path) as core, FakeWindows(settings) as fake:
-            from pyftpdrive.hosts import winfsp
-
-            host = winfsp.WinFspHost(core.filesystem, HostOptions(drive=drive, **options))
-            host.start(lambda: None)
-            try:
-                yield Windows(server, core, fake, host)
-            finally:
-                host.stop()
 
 
 def status_of(error: pytest.ExceptionInfo[Win32Error]) -> int | None:

@@ -22,4 +22,4 @@ def test_case_of_winfspy_holds_on_a_drive_letter(case: str, tmp_path: Path) -> N
     assert found.origin is not None
     cases = Path(found.origin).parent / "tests" / "winfstest" / "cases"
     with mounted(tmp_path, "vsftpd") as (letter, _server):
-        winfstest.run(real_kernel32(), letter, cases, case, attributes=False)
+        winfstest.run(real_kernel32(), letter, cases, case)

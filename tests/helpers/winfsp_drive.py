@@ -1,0 +1,76 @@
+"""Our drive on the fake Windows: simulator, core, adapter, winfspy, Win32 calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyftpdrive.drive import Drive
+from pyftpdrive.hosts.host import HostOptions
+from simulators.fake_winfsp import FakeWindows, Settings
+from simulators.fake_winfsp import constants as c
+from simulators.ftp_server import Fault, FtpSimulator
+from tests.helpers.drives import started_drive
+
+
+@dataclass
+class Windows:
+    """A drive Z: and what is around it."""
+
+    server: FtpSimulator
+    drive: Drive
+    fake: FakeWindows
+    host: Any
+
+    @property
+    def k(self) -> Any:
+        return self.fake.kernel32
+
+    def put(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
+        self.write(path, data, disposition)
+        self.fake.settle()
+
+    def write(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
+        """As `put`, but Close may be under way."""
+        handle = self.k.create_file(path, c.GENERIC_WRITE, c.FILE_SHARE_ALL, disposition)
+        self.k.write_file(handle, data)
+        self.k.close_handle(handle)
+
+    def get(self, path: str) -> bytes:
+        handle = self.k.create_file(path, c.GENERIC_READ, c.FILE_SHARE_ALL)
+        try:
+            return self.k.read_file(handle, 1 << 24)
+        finally:
+            self.k.close_handle(handle)
+
+    def sent(self) -> None:
+        self.fake.settle()
+        assert self.drive.drain(20) == []
+
+
+@contextmanager
+def mounted(
+    tmp_path: Path,
+    *,
+    settings: Settings | None = None,
+    files: dict[str, bytes] | None = None,
+    faults: list[Fault] | None = None,
+    profile: str = "proftpd",
+    drive: str = "Z:",
+    **options: Any,
+) -> Iterator[Windows]:
+    with FtpSimulator(profile, faults=faults or []) as server:
+        for path, data in (files or {}).items():
+            server.put(path, data)
+        with started_drive(server, tmp_path) as core, FakeWindows(settings) as fake:
+            from pyftpdrive.hosts import winfsp
+
+            host = winfsp.WinFspHost(core.filesystem, HostOptions(drive=drive, **options))
+            host.start(lambda: None)
+            try:
+                yield Windows(server, core, fake, host)
+            finally:
+                host.stop()
