@@ -15,6 +15,8 @@ from simulators.fake_winfsp import constants as c
 from simulators.ftp_server import Fault, FtpSimulator
 from tests.helpers.drives import started_drive
 
+EPOCH_1601_100NS = 116_444_736_000_000_000  # FILETIME of 1970
+
 
 @dataclass
 class Windows:
@@ -28,6 +30,11 @@ class Windows:
     @property
     def k(self) -> Any:
         return self.fake.kernel32
+
+    @property
+    def operations(self) -> Any:
+        """The callbacks' object."""
+        return self.host._operations
 
     def put(self, path: str, data: bytes, disposition: int = c.CREATE_ALWAYS) -> None:
         self.write(path, data, disposition)
@@ -45,6 +52,10 @@ class Windows:
             return self.k.read_file(handle, 1 << 24)
         finally:
             self.k.close_handle(handle)
+
+    def on_server(self) -> dict[str, bytes]:
+        """Every file there."""
+        return {path: data for path, data in self.server.tree().items() if data is not None}
 
     def sent(self) -> None:
         self.fake.settle()
