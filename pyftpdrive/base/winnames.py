@@ -34,6 +34,7 @@ _DEVICE = re.compile(
 )
 # Most names need nothing: one search, and `isascii` below, instead of a look at each character.
 _SPECIAL = re.compile("[" + re.escape("".join(_SHOWN) + "".join(_MEANT)) + LITERAL + "]")
+_TAG = re.compile(r"~[0-9a-f]{8}(?=\.|$)", re.IGNORECASE)
 _WIN32_FORBIDDEN = re.compile(r'[\x00-\x1f"*:<>?|\\/]')
 
 
@@ -150,8 +151,20 @@ class Names:
         return self._windows.keys() == set(names)
 
     def server(self, windows_name: str) -> str | None:
-        """The server's name for what a program calls *windows_name*; None: it is not here."""
-        return self._server.get(fold(windows_name))
+        """The server's name for what a program calls *windows_name*; None: it is not here.
+
+        Of twins the one that is meant to the letter comes first, and who knows a name with its tag
+        still finds the file when it has none any more: a program keeps the names that it saw.
+        """
+        if self._tagged and windows_name in self._windows:
+            return windows_name
+        found = self._server.get(fold(windows_name))
+        if found is None and _TAG.search(windows_name):
+            wanted = fold(windows_name)
+            for name, shown in self._windows.items():
+                if fold(_tagged(shown, name)) == wanted:
+                    return name
+        return found
 
     def windows(self, server_name: str) -> str:
         """What programs call *server_name*.

@@ -51,7 +51,7 @@ T = TypeVar("T")
 THREADS = 24  # a slow answer holds one of them; WinFsp's own choice is 4 to 16
 EPOCH_1601_100NS = 116_444_736_000_000_000  # FILETIME of 1970
 GRACE_S = 1.0  # of callbacks that are under way at the end; then they give up waiting
-LABEL_MAX = 32
+LABEL_UNITS_MAX = 32
 EVERYBODY = "O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)"
 
 FILE_DIRECTORY_FILE = 0x01  # CreateOptions
@@ -63,6 +63,12 @@ UNCHANGED = (0, 0xFFFF_FFFF_FFFF_FFFF)  # "leave this time as it is"
 
 def _filetime(modified_ns: int) -> int:
     return max(0, modified_ns // 100 + EPOCH_1601_100NS)
+
+
+def _label(text: str) -> str:
+    """*text* as far as a volume's label can hold it: WinFsp counts UTF-16 units."""
+    units = text.encode("utf-16-le", "replace")[: 2 * LABEL_UNITS_MAX]
+    return units.decode("utf-16-le", "ignore")
 
 
 def _told(callback: Callable[P, T]) -> Callable[P, T]:
@@ -130,7 +136,7 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         self._options = options
         self._names = WindowsNames(filesystem)
         self._remembered = Remembered()
-        self._label = options.label[:LABEL_MAX]
+        self._label = _label(options.label)
         self._lock = threading.Lock()  # guards `_open`; no I/O under it
         self._open: set[Opened] = set()
         # One for the volume: it frees its memory when it goes, a copy would free it twice.
@@ -175,7 +181,7 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
 
     @_told
     def set_volume_label(self, volume_label: str) -> None:
-        self._label = volume_label
+        self._label = _label(volume_label)
 
     @_told
     def get_security_by_name(self, file_name: str) -> tuple[int, Any, int]:
@@ -193,13 +199,17 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
 
     @_told
     def get_file_info(self, file_context: Opened) -> dict[str, int]:
-        if file_context.file is not None:
-            file_context.found = self.filesystem.stat_handle(file_context.file)
-        elif not file_context.deleted:
-            try:
+        """Never fails: after an open that did winfspy would keep the context for ever."""
+        file = file_context.file
+        try:
+            if file is not None:
+                file_context.found = self.filesystem.stat_handle(file)
+            elif not file_context.deleted:
                 file_context.found = self.filesystem.stat(file_context.path)
-            except FsError as error:  # winfspy would keep the context for ever
-                log.debug("%s: as last known: %s", file_context.path, error)
+        except FsError as error:
+            log.debug("%s: as last known: %s", file_context.path, error)
+        except Exception:
+            log.exception("%s: as last known", file_context.path)
         return self._info(file_context.path, file_context.found)
 
     # -- opening and closing ---------------------------------------------------------------------
@@ -462,17 +472,24 @@ class WinFspHost:
     def start(self, on_end: Callable[[], None]) -> None:
         """See `Host.start`."""
         del on_end  # nobody but us unmounts a volume
-        place = mount_point(self._options.drive)
-        try:
-            volume = Volume(place, self._operations, **parameters(self._options))
-        except winfspy.WinFSPyError as error:
-            raise MountError(MountProblem.REFUSED, f"WinFsp refuses the volume: {error}") from error
+        volume = self._made()
         try:
             volume.start_with(THREADS)
         except BaseException:
             volume.stop()
             raise
         self._volume = volume
+
+    def _made(self) -> Volume:
+        place = mount_point(self._options.drive)
+        try:
+            return Volume(place, self._operations, **parameters(self._options))
+        except winfspy.WinFSPyError as error:
+            log.debug("%s: %s", place, error)  # another drive may have this share's name
+        try:
+            return Volume(place, self._operations, **parameters(self._options, distinct=True))
+        except winfspy.WinFSPyError as error:
+            raise MountError(MountProblem.REFUSED, f"WinFsp refuses the volume: {error}") from error
 
     def stop(self) -> bool:
         """See `Host.stop`."""

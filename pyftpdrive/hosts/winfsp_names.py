@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 
 from pyftpdrive.base.errors import FsError, FsStatus, InvalidName
-from pyftpdrive.base.paths import ROOT, RemotePath, join, parent
+from pyftpdrive.base.paths import ROOT, RemotePath, join, name_of, parent
 from pyftpdrive.base.winnames import NAME_UNITS_MAX, Names, from_windows, units
 from pyftpdrive.core.filesystem import Filesystem
 
@@ -75,9 +75,15 @@ class WindowsNames:
             raise FsError(FsStatus.INVALID_NAME, str(error)) from error
 
     def of(self, path: RemotePath) -> str:
-        """What Windows calls the last component of *path*."""
-        name = path.rpartition("/")[2]
-        return self._refreshed(parent(path)).windows(name)
+        """What Windows calls the last component of *path*.
+
+        Raises:
+            FsError: NOT_FOUND, it is gone by now.
+        """
+        try:
+            return self._refreshed(parent(path)).windows(name_of(path))
+        except KeyError as error:
+            raise FsError(FsStatus.NOT_FOUND, f"{path}: no such file or directory") from error
 
     def listed(self, directory: RemotePath, names: list[str]) -> Names:
         """The names of a listing that was just made of *directory*."""

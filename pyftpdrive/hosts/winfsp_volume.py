@@ -18,7 +18,7 @@ INFO_TIMEOUT_MS = 1000
 REJECTED = (995, 1005)  # ERROR_OPERATION_ABORTED, ERROR_UNRECOGNIZED_VOLUME
 REJECTIONS_MAX = 100
 REJECTED_PAUSE_S = 0.01
-IRP_TIMEOUT_MS = 300_000
+IRP_TIMEOUT_MS = 600_000  # the most: a flush waits for as long as its upload moves
 FILE_SYSTEM_NAME = "FTP"  # at most 7 characters arrive
 PREFIX_MAX = 95
 
@@ -121,8 +121,12 @@ def is_letter(place: str) -> bool:
     return len(place) == len("Z:") and place.endswith(":")
 
 
-def parameters(options: HostOptions) -> dict[str, object]:
-    """Volume parameters; those that WinFsp would cut in silence are cut here."""
+def parameters(options: HostOptions, *, distinct: bool = False) -> dict[str, object]:
+    """Volume parameters; those that WinFsp would cut in silence are cut here.
+
+    *distinct*: a share with the drive's letter in its name. Windows knows each share once, and two
+    drives may show the same server.
+    """
     chosen: dict[str, object] = {
         "sector_size": SECTOR_BYTES,
         "sectors_per_allocation_unit": 1,
@@ -143,6 +147,7 @@ def parameters(options: HostOptions) -> dict[str, object]:
     # Windows lets no directory lead to a network file system (NETWORK_ACCESS_DENIED).
     if options.network_drive and is_letter(mount_point(options.drive)):
         server = options.source.rpartition("//")[2].rpartition("@")[2]
-        share = "".join(c if c.isalnum() or c in ".-_" else "_" for c in server) or "ftp"
-        chosen["prefix"] = f"\\pyftpdrive\\{share}"[:PREFIX_MAX]
+        share = "".join(c if (c.isascii() and c.isalnum()) or c in ".-" else "_" for c in server)
+        letter = f"{mount_point(options.drive)[0]}_" if distinct else ""
+        chosen["prefix"] = f"\\pyftpdrive\\{letter}{share or 'ftp'}"[:PREFIX_MAX]
     return chosen

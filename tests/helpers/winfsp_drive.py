@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pyftpdrive.drive import Drive
 from pyftpdrive.hosts.host import HostOptions
 from simulators.fake_winfsp import FakeWindows, Settings
 from simulators.fake_winfsp import constants as c
+from simulators.fake_winfsp.clock import Clock
 from simulators.ftp_server import Fault, FtpSimulator
 from tests.helpers.drives import started_drive
 
@@ -71,12 +74,14 @@ def mounted(
     faults: list[Fault] | None = None,
     profile: str = "proftpd",
     drive: str = "Z:",
+    clock: Clock | None = None,
+    read_only_server: bool = False,
     **options: Any,
 ) -> Iterator[Windows]:
-    with FtpSimulator(profile, faults=faults or []) as server:
+    with FtpSimulator(profile, faults=faults or [], read_only=read_only_server) as server:
         for path, data in (files or {}).items():
             server.put(path, data)
-        with started_drive(server, tmp_path) as core, FakeWindows(settings) as fake:
+        with started_drive(server, tmp_path) as core, FakeWindows(settings, clock=clock) as fake:
             from pyftpdrive.hosts import winfsp
 
             host = winfsp.WinFspHost(core.filesystem, HostOptions(drive=drive, **options))
@@ -85,3 +90,17 @@ def mounted(
                 yield Windows(server, core, fake, host)
             finally:
                 host.stop()
+
+
+def in_thread(action: Callable[[], Any]) -> Future[Any]:
+    """*action* in a thread of a program; its result or its error comes by `.result(timeout)`."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from simulators.fake_winfsp import Settings, Win32Error
 from simulators.fake_winfsp import constants as c
 from simulators.fake_winfsp import ntstatus as nt
 from simulators.ftp_server import Fault
-from tests.helpers.winfsp_drive import mounted
+from tests.helpers.winfsp_drive import in_thread, mounted
 
 pytestmark = pytest.mark.usefixtures("winfspy")
 
@@ -209,20 +208,6 @@ def test_stop_with_open_handles_keeps_what_was_written(tmp_path: Path) -> None:
         assert pc.host.stop()
         assert pc.drive.drain(20) == []
         assert pc.server.get("/a") == b"not closed"
-
-
-def in_thread(action: Callable[[], Any]) -> Future[Any]:
-    """*action* in a thread of a program; its result or its error comes by `.result(timeout)`."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(action())
-        except BaseException as error:  # noqa: BLE001
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 STOP_S = 15.0  # an fsync by itself waits for 30 s

@@ -145,3 +145,20 @@ def test_twins_that_come_and_go(names: list[str]) -> None:
         assert [found.windows(name) for name in names[:number]] == [
             anew.windows(name) for name in names[:number]
         ]
+
+
+def test_of_twins_the_one_that_is_meant_to_the_letter_comes_first() -> None:
+    names = Names(["a.txt", "A.TXT", "b"])
+
+    assert names.server("a.txt") == "a.txt"
+    assert names.server("A.TXT") == "A.TXT"
+    assert names.server("A.txt") == "A.TXT"
+
+
+def test_a_name_with_its_tag_is_found_when_its_twin_has_gone() -> None:
+    shown = Names(["a.txt", "A.TXT"]).windows("a.txt")
+
+    alone = Names(["a.txt", "other"])
+    assert alone.windows("a.txt") == "a.txt"
+    assert alone.server(shown) == alone.server(shown.upper()) == "a.txt"
+    assert alone.server("other~12345678") is None
