@@ -480,3 +480,45 @@ def test_a_deletion_that_the_server_refuses_after_all_is_logged(tmp_path: Path) 
         pc.fake.settle()
         assert pc.server.tree() == {"/a": b"x"}
         assert pc.get("Z:\\a") == b"x"
+
+
+# -- what the fake's driver never asks ----------------------------------------------------------------
+
+
+def test_paging_writes_nothing_beyond_the_end(tmp_path: Path) -> None:
+    """The memory manager writes whole pages; the file ends where it ended."""
+    with mounted(tmp_path, files={"/a": b"x" * 100}) as pc:
+        handle = pc.k.create_file("Z:\\a", c.GENERIC_READ | c.GENERIC_WRITE, 7)
+        (opened,) = pc.operations.files_open()
+        assert pc.operations.write(opened, b"y" * 50, 80, False, True) == 20
+        assert pc.operations.write(opened, b"y" * 50, 100, False, True) == 0
+        pc.k.close_handle(handle)
+        pc.sent()
+        assert pc.server.get("/a") == b"x" * 80 + b"y" * 20
+
+
+def test_flushing_the_whole_volume_is_no_error(tmp_path: Path) -> None:
+    with mounted(tmp_path) as pc:
+        from pyftpdrive.hosts.winfsp_library import ffi
+
+        info = ffi.new("FSP_FSCTL_FILE_INFO *")
+        assert pc.operations.ll_flush(ffi.NULL, info) == nt.SUCCESS
+
+
+def test_a_name_that_goes_while_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounted(tmp_path, files={"/d/a": b"x", "/d/b": b""}) as pc:
+        pc.k.list_directory("Z:\\d")
+        child = pc.operations._names.child
+
+        def then_gone(directory: Any, name: str) -> Any:
+            found = child(directory, name)
+            pc.drive.filesystem.remove_file("/d/a")
+            return found
+
+        monkeypatch.setattr(pc.operations._names, "child", then_gone)
+        folder = pc.operations.open("\\d", 0, 1)
+        with pytest.raises(Exception, match="NOT_FOUND|c0000034|3221225524"):
+            pc.operations.get_dir_info_by_name(folder, "A")
+        pc.operations.close(folder)
