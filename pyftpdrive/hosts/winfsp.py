@@ -274,18 +274,26 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
 
     @_told
     def cleanup(self, file_context: Opened, file_name: str | None, flags: int) -> None:
+        """The last call that CloseHandle waits for, of a handle that changed or deletes something.
+
+        What was written is safe when this returns, and on its way: Close comes some time later, or
+        much later when the file is mapped; paging that comes between opens it anew.
+        """
         path = file_context.path
         if flags & CLEANUP_ARCHIVE:
             told = self._remembered.get(path)
             self._remembered.put(path, told._replace(attributes=told.attributes | ARCHIVE))
-        if not flags & CLEANUP_DELETE:
-            return
+        if flags & CLEANUP_DELETE:
+            self._delete(file_context, path)
+        self._give_back(file_context)
+
+    def _delete(self, opened: Opened, path: RemotePath) -> None:
         try:
-            if file_context.is_directory:
+            if opened.is_directory:
                 self.filesystem.remove_directory(path)
             else:
                 self.filesystem.remove_file(path)
-            file_context.deleted = True
+            opened.deleted = True
             self._remembered.forget(path)
         except FsError as error:  # nobody can be told any more: `can_delete` said that it could be
             log.warning("%s was not deleted: %s", path, error)
@@ -294,26 +302,23 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
     def close(self, file_context: Opened) -> None:
         with self._lock:
             self._open.discard(file_context)
-            file, file_context.file = file_context.file, None
-        if file is not None:
-            self._keep(file)
+        self._give_back(file_context)
 
-    def _keep(self, file: FileContext) -> None:
-        """What was written is on the disk before the handle is gone; sending comes after."""
-        file_path = file.path
-        try:
-            self.filesystem.flush(file)
-        except FsError as error:  # it stays here and open; `status` shows it
-            log.warning("%s: %s", file_path, error)
-        self.filesystem.close(file)
+    def _give_back(self, opened: Opened) -> None:
+        """Close the core's handle: what was written is on the disk then, and sent."""
+        with self._lock:
+            file, opened.file = opened.file, None
+            if file is not None:
+                opened.move(file.path)
+        if file is not None:
+            self.filesystem.close(file)
 
     def close_all(self) -> None:
         """After the end: WinFsp says nothing more of what was open."""
         with self._lock:
             left, self._open = list(self._open), set()
         for opened in left:
-            if opened.file is not None:
-                self._keep(opened.file)
+            self._give_back(opened)
 
     def files_open(self) -> list[Opened]:
         """What programs have open, without directories."""

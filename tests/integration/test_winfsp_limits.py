@@ -303,6 +303,7 @@ def test_twins_while_the_directory_changes(tmp_path: Path) -> None:
         pc.server.remove("/d/A.TXT")
         pc.drive.metadata.expire("/d")
         assert pc.get(f"Z:\\d\\{shown[1]}") == b"saved again"
+        assert pc.get("Z:\\d\\A.TXT") == b"saved again"  # any case: there is one again
         pc.k.delete_file(f"Z:\\d\\{shown[1]}")
         pc.sent()
         assert pc.on_server() == {}
@@ -482,7 +483,7 @@ def test_a_deletion_that_the_server_refuses_after_all_is_logged(tmp_path: Path) 
         assert pc.get("Z:\\a") == b"x"
 
 
-# -- what the fake's driver never asks ----------------------------------------------------------------
+# -- what the driver of the fake never asks --------------------------------------------------------
 
 
 def test_paging_writes_nothing_beyond_the_end(tmp_path: Path) -> None:
@@ -519,6 +520,54 @@ def test_a_name_that_goes_while_it_is_looked_for(
 
         monkeypatch.setattr(pc.operations._names, "child", then_gone)
         folder = pc.operations.open("\\d", 0, 1)
-        with pytest.raises(Exception, match="NOT_FOUND|c0000034|3221225524"):
+        with pytest.raises(Exception, match=r"NOT_FOUND|c0000034|3221225524"):
             pc.operations.get_dir_info_by_name(folder, "A")
         pc.operations.close(folder)
+
+
+def test_a_larger_allocation_is_no_larger_file(tmp_path: Path) -> None:
+    with mounted(tmp_path, files={"/a": b"x" * 100}) as pc:
+        handle = pc.k.create_file("Z:\\a", c.GENERIC_READ | c.GENERIC_WRITE, 7)
+        pc.k.set_allocation(handle, 1 << 20)
+        assert pc.k.get_file_size(handle) == 100
+        pc.k.set_allocation(handle, 0)
+        assert pc.k.get_file_size(handle) == 0
+        pc.k.close_handle(handle)
+        pc.sent()
+        assert pc.server.get("/a") == b""
+
+
+def test_a_listing_that_is_begun_again_is_a_new_one(tmp_path: Path) -> None:
+    with mounted(tmp_path, files={"/d/a": b""}) as pc:
+        folder = pc.operations.open("\\d", 0, 1)
+        for names in (["a"], ["a", "b"]):
+            found = [line["file_name"] for line in pc.operations.read_directory(folder, None)]
+            assert found == [".", "..", *names]
+            pc.put("Z:\\d\\b", b"")
+        pc.operations.close(folder)
+        assert "." not in [entry.name for entry in pc.k.find_files("Z:\\*")]
+
+
+def test_attributes_go_with_their_file(tmp_path: Path) -> None:
+    with mounted(tmp_path, files={"/a": b""}) as pc:
+        pc.k.set_file_attributes("Z:\\a", c.FILE_ATTRIBUTE_HIDDEN)
+        pc.k.delete_file("Z:\\a")
+        pc.fake.settle()
+        pc.server.put("/a", b"another client's")
+        pc.drive.metadata.expire("/")
+        assert pc.k.get_file_attributes("Z:\\a") == c.FILE_ATTRIBUTE_ARCHIVE
+
+
+def test_what_was_written_is_on_its_way_when_close_handle_returns(tmp_path: Path) -> None:
+    """Close comes later, and may come much later: a mapped file, a virus scanner."""
+    close = threading.Event()
+    with mounted(tmp_path) as pc:
+        pc.fake.calls.before("Close", lambda _: close.wait(20))
+        pc.write("Z:\\a", b"bytes", c.CREATE_NEW)
+        try:
+            assert until(lambda: pc.server.exists("/a"), within_s=20)
+            assert pc.drive.filesystem.open_files() == []
+        finally:
+            close.set()
+        pc.sent()
+        assert pc.on_server() == {"/a": b"bytes"}
