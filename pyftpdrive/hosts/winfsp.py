@@ -308,8 +308,6 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
         """Close the core's handle: what was written is on the disk then, and sent."""
         with self._lock:
             file, opened.file = opened.file, None
-            if file is not None:
-                opened.move(file.path)
         if file is not None:
             self.filesystem.close(file)
 

@@ -44,6 +44,7 @@ Modelled:
 - the guard (FINE, COARSE, none, own), the rename lock, a lock a file, worker threads that Python's
   threading doesn't know, IRP timeout and capacity, requests cancelled at stop, callbacks in flight
   joined, no Close for handles open at stop.
+- a directory as mount point is made, must not exist, and can't lead to a volume with a prefix.
 - byte-range locks; volume parameters with the driver's ranges and the wheel's silent cuts; letters,
   directories, shares, sessions; FspVersion, too old a version; SDDL; malloc and LocalFree.
 

@@ -571,3 +571,15 @@ def test_what_was_written_is_on_its_way_when_close_handle_returns(tmp_path: Path
             close.set()
         pc.sent()
         assert pc.on_server() == {"/a": b"bytes"}
+
+
+def test_what_is_open_below_follows_its_directory(tmp_path: Path) -> None:
+    with mounted(tmp_path, files={"/old/sub/a": b"x", "/older": b""}) as pc:
+        operations = pc.operations
+        opened = [operations.open(name, 0, 1) for name in ("\\old\\sub\\a", "\\older", "\\old")]
+        operations.rename(opened[2], "\\OLD", "\\New", False)
+
+        assert [one.path for one in opened] == ["/New/sub/a", "/older", "/New"]
+        assert operations.read(opened[0], 0, 10) == b"x"
+        for one in opened:
+            operations.close(one)
