@@ -9,10 +9,8 @@ https://github.com/winfsp/winfsp
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import wraps
 from operator import itemgetter
@@ -35,6 +33,7 @@ from pyftpdrive.hosts.winfsp_attributes import (
 )
 from pyftpdrive.hosts.winfsp_library import NTStatusError, SecurityDescriptor, ffi, winfspy
 from pyftpdrive.hosts.winfsp_names import WindowsNames
+from pyftpdrive.hosts.winfsp_opened import Opened
 from pyftpdrive.hosts.winfsp_status import NtStatus, to_ntstatus
 from pyftpdrive.hosts.winfsp_volume import (
     SECTOR_BYTES,
@@ -98,33 +97,6 @@ def _told(callback: Callable[P, T]) -> Callable[P, T]:
             recorder.ended(callback.__name__, about, began, failure)
 
     return guarded
-
-
-class Opened(winfspy.BaseFileContext):  # type: ignore[misc]  # winfspy has no type information
-    """What one CreateFile opened: a directory, a file, or a file whose attributes alone matter."""
-
-    def __init__(self, path: RemotePath, found: FileStat) -> None:
-        self._path = path
-        self.found = found  # the last that was known: get_file_info may never fail
-        self.file: FileContext | None = None  # opened in the core; None: not needed yet
-        # Of a directory being read: name, path, what it is.
-        self.listing: list[tuple[str, RemotePath, FileStat]] | None = None
-        self.shown: list[str] = []  # its names, sorted
-        self.deleted = False
-
-    @property
-    def path(self) -> RemotePath:
-        """Full path on the server; follows renames."""
-        return self._path if self.file is None else self.file.path
-
-    def move(self, path: RemotePath) -> None:
-        """It is called *path* now."""
-        self._path = path
-
-    @property
-    def is_directory(self) -> bool:
-        """A directory is never opened in the core."""
-        return self.found.kind is Kind.DIRECTORY
 
 
 class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
@@ -423,21 +395,10 @@ class Operations(winfspy.BaseFileSystemOperations):  # type: ignore[misc]
             file_context.shown = [line[0] for line in listing]
             dots = () if path == ROOT else (".", "..")
             file_context.listing = [(dot, path, file_context.found) for dot in dots] + listing
-        begin = self._behind(file_context, marker)
         return (
             {"file_name": name, **self._info(child, found)}
-            for name, child, found in itertools.islice(file_context.listing, begin, None)
+            for name, child, found in file_context.lines_behind(marker)
         )
-
-    @staticmethod
-    def _behind(opened: Opened, marker: str | None) -> int:
-        """The first line behind *marker*, also when that name has gone meanwhile."""
-        dots = len(opened.listing or ()) - len(opened.shown)
-        if marker is None:
-            return 0
-        if marker in (".", "..") and dots:
-            return (".", "..").index(marker) + 1
-        return dots + bisect_right(opened.shown, marker)
 
     def ll_get_dir_info_by_name(self, file_context: Any, file_name: Any, dir_info: Any) -> int:
         """winfspy answers with the name that it was asked for, which may be in upper case."""
