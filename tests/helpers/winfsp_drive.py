@@ -52,7 +52,7 @@ class Windows:
     def get(self, path: str) -> bytes:
         handle = self.k.create_file(path, c.GENERIC_READ, c.FILE_SHARE_ALL)
         try:
-            return self.k.read_file(handle, 1 << 24)
+            return bytes(self.k.read_file(handle, 1 << 24))
         finally:
             self.k.close_handle(handle)
 

@@ -23,7 +23,9 @@ FOR_LINUX = {
     "tests.soak.__main__", "tests.fsx.__main__", "tests.fsx.program", "tests.fsx.run",
     "tests.fsx.test_fsx", "tests.mount",
 }
-NEEDS_WINFSP = {"pyftpdrive.hosts.winfsp", "pyftpdrive.hosts.winfsp_names"}
+NEEDS_WINFSP = {
+    f"pyftpdrive.hosts.winfsp{part}" for part in ("", "_library", "_opened", "_volume")
+}
 
 def names():
     found = ["bootstrap", "conftest"]
