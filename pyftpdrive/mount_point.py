@@ -91,7 +91,8 @@ def check_letter(drive: str, taken: set[str]) -> str:
     if letter not in taken:
         return letter
     free = ", ".join(letter.rstrip(":") for letter in free_letters(taken)[:3])
-    advice = f"Free letters: {free}" if free else "No letter is free: give an empty directory"
+    none = "No letter is free: give a directory that does not exist yet"
+    advice = f"Free letters: {free}" if free else none
     raise MountError(
         MountProblem.MOUNT_POINT,
         f"{letter} is taken by another drive. {advice}. If it is a drive of pyftpdrive: "

@@ -260,7 +260,7 @@ class Engine:
         if probe:
             self._probe(0.0)
 
-    def _look_for_silence(self) -> None:
+    def look_for_silence(self) -> None:
         """An upload that nobody waits for may be the only one who could have noticed it."""
         with self._changed:
             jobs = [worker.job for worker in self._workers]
@@ -310,7 +310,7 @@ class Engine:
 
     def status(self) -> dict[str, object]:
         """For people: sessions, queue, reachability."""
-        self._look_for_silence()
+        self.look_for_silence()
         with self._changed:
             return {
                 "open": sum(worker.client.connected for worker in self._workers),

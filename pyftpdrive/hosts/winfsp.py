@@ -95,6 +95,11 @@ def _told(callback: Callable[P, T]) -> Callable[P, T]:
         finally:
             about = str(getattr(arguments[1], "path", arguments[1])) if len(arguments) > 1 else ""
             recorder.ended(callback.__name__, about, began, failure)
+            if log.isEnabledFor(logging.DEBUG):
+                took_ms = (recorder.clock.monotonic() - began) * 1000
+                name = {"flush": "fsync"}.get(callback.__name__, callback.__name__)
+                result = 0 if failure is None else -1
+                log.debug("%s %s: %d, %.1f ms, %s", name, about, result, took_ms, failure or "ok")
 
     return guarded
 

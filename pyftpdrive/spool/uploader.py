@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_S = 0.05  # a burst of saves is sent when it pauses for this long …
 SETTLE_MAX_S = 0.5  # … or has lasted for this long: sending competes with the program that writes
+AWAY_S = 10.0
 ERRANDS_S = 2.0
 NOT_THERE_MAX = 5  # stored, and not there, so often in a row: the user has to know
 TORN_MAX = 3  # sent while being written this often: copy it aside first
@@ -284,21 +285,28 @@ class Uploader:
             ]
 
     def drain(self, timeout_s: float) -> list[StagedFile]:
-        """Wait until nothing is pending; return what is left when *timeout_s* passed.
+        """Wait until nothing is pending; return what is left.
 
-        Errands get a first try, and `ERRANDS_S` at most: they are in the journal, too.
+        That is so after *timeout_s*, or when the server has been away for `AWAY_S` of it: the
+        next mount, or `recover`, sends it. Errands get a first try, and `ERRANDS_S` at most: they
+        are in the journal, too.
         """
         self._send_now()
-        until = self._clock.monotonic() + timeout_s
-        with self._changed:
-            while True:
+        began = self._clock.monotonic()
+        until, away_until = began + timeout_s, began + AWAY_S
+        while True:
+            self._engine.look_for_silence()
+            with self._changed:
                 left = [u.staged for u in self._uploads.values() if not u.held]
-                remaining = until - self._clock.monotonic()
+                now = self._clock.monotonic()
+                if not self._engine.away:
+                    away_until = now + AWAY_S
+                remaining = min(until, away_until) - now
                 if remaining <= 0:
                     return left
                 if not left:
                     break
-                self._clock.wait(self._changed, remaining)
+                self._clock.wait(self._changed, min(remaining, AWAY_S / 10))
         self._errands.wait_tried(min(ERRANDS_S, remaining))
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pyftpdrive.base.errors import FsError, FsStatus
-from pyftpdrive.base.paths import remote_path
+from pyftpdrive.base.paths import ROOT, remote_path
 from pyftpdrive.core.filesystem import Filesystem
+from pyftpdrive.spool import uploader
 from simulators.ftp_server import FtpSimulator
 from tests.helpers.drives import started_drive
 
@@ -77,3 +79,25 @@ def test_files_can_be_made_in_known_directories_while_the_server_is_away(tmp_pat
     assert took_s < DEADLINE_S
     assert left == []
     assert arrived == {"/d/e/x", "/d/e/first", *(f"/d/e/{number}" for number in range(5))}
+
+
+def test_the_end_does_not_wait_for_a_server_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploader, "AWAY_S", 0.5)
+    with FtpSimulator() as server, started_drive(server, tmp_path, deadline_s=0.3) as drive:
+        drive.filesystem.list_directory(ROOT)
+        server.freeze()
+        save(drive.filesystem, "/a", b"a")
+        left: list[str] = []
+        ending = threading.Thread(
+            target=lambda: left.extend(staged.path for staged in drive.drain(300)), daemon=True
+        )
+
+        ending.start()
+        ending.join(60)
+
+        assert left == ["/a"]
+        server.thaw()
+        assert drive.drain(60) == []
+        assert server.get("/a") == b"a"
