@@ -51,7 +51,9 @@ def test_a_letter_that_is_taken_is_told_with_those_that_are_free() -> None:
 def test_where_no_letter_is_free_a_directory_is() -> None:
     every = {f"{letter}:" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
-    with pytest.raises(MountError, match="No letter is free: give a directory that does not exist yet"):
+    with pytest.raises(
+        MountError, match="No letter is free: give a directory that does not exist yet"
+    ):
         check_letter("Z", every)
     assert free_letters({"C:"})[:2] == ["Z:", "Y:"]
     assert "A:" not in free_letters(set())
