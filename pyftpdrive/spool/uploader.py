@@ -180,6 +180,9 @@ class Uploader:
         upload.held = True
         with self._changed:
             self._uploads[staged.id] = upload
+        for stray in set(staged.strays):
+            if staged.step is not Step.SWAP or stray != staged.backup_path():
+                self._errands.remove(stray)  # no attempt will see to it
 
     def cancel(self, staged: StagedFile, patience_s: float) -> bool:
         """Stop sending *staged* and remove its temporary file; False when it can't be stopped.

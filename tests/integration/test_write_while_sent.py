@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -126,3 +127,28 @@ def test_a_drained_drive_has_removed_what_an_upload_left(tmp_path: Path) -> None
         assert drive.drain(20) == []
 
         assert set(server.tree()) == {"/a.txt"}
+
+
+@pytest.mark.logs("is held")
+def test_what_a_killed_append_left_goes_when_its_file_is_held(tmp_path: Path) -> None:
+    with FtpSimulator() as server:
+        server.put("/log", b"x" * 200_000)
+        frozen = Fault(on="STOR", nth=0, fault="freeze", after_bytes=65536)
+        with started_drive(server, tmp_path / "one", deadline_s=0.5) as drive:
+            context = drive.filesystem.open(remote_path("/log"), write=True)
+            server.inject(frozen)
+            drive.filesystem.write(context, 200_000, b"more")
+            drive.filesystem.close(context)
+            assert until(lambda: bool(drive.journal.strays()), within_s=10)
+            shutil.copytree(tmp_path / "one", tmp_path / "two")  # as a kill would leave it
+            (stray,) = drive.journal.strays()
+            server.thaw()
+        server.clear_faults()
+        server.put(stray, b"half of it")
+        server.put("/log", b"another program's")
+
+        with started_drive(server, tmp_path / "two") as drive:
+            assert drive.drain(20) == []
+
+            assert [staged.path for staged in drive.files.uploader.held()] == ["/log"]
+            assert set(server.tree()) == {"/log"}
