@@ -37,7 +37,7 @@ def test_a_change_that_meets_the_success_of_an_upload_is_sent(change: str, tmp_p
         def stage_and_wait(node):
             staged = stage(node)
             if not met:  # the journal takes its time, and the upload succeeds meanwhile
-                met.append(staged.state)
+                met.append(staged)
                 assert until(lambda: staged.state is StagedState.DONE, within_s=10)
             return staged
 
@@ -52,7 +52,7 @@ def test_a_change_that_meets_the_success_of_an_upload_is_sent(change: str, tmp_p
         else:
             fs.truncate(second, 70_000)
             right = b"a" * 70_000
-        assert met == [StagedState.OPEN]
+        assert len(met) == 1
         fs.fsync(second)
         assert server.get("/a") == right
 
