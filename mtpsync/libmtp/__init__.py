@@ -1,0 +1,1 @@
+"""The C line: libmtp's structures and functions."""
