@@ -62,6 +62,8 @@ def missing_packages(*, tests: bool) -> list[str]:
     packages = [package for program, package in wanted.items() if not shutil.which(program)]
     if not any(Path(folder).glob("**/libfuse3.so.3*") for folder in ("/usr/lib", "/lib")):
         packages.append("libfuse3-3")
+    if tests and not Path("/usr/include/libmtp.h").exists():
+        packages.append("libmtp-dev")  # with libmtp9: the fake is compared with both
     try:
         import ensurepip  # noqa: F401  # Debian splits it off
     except ImportError:

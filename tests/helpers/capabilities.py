@@ -33,6 +33,12 @@ def _libfuse() -> str | None:
     return None if ctypes.util.find_library("fuse3") else "no libfuse3"
 
 
+def _libmtp() -> str | None:
+    if not ctypes.util.find_library("mtp"):
+        return "no libmtp"
+    return None if Path("/usr/include/libmtp.h").exists() else "no libmtp.h (libmtp-dev)"
+
+
 def _servers() -> str | None:
     reasons = [real_servers.available(name) for name in real_servers.NAMES]
     return "; ".join(reason for reason in reasons if reason) or None
@@ -48,6 +54,7 @@ CAPABILITIES: dict[str, Callable[[], str | None]] = {
     "sqlite3": _program("sqlite3"),
     "rsync": _program("rsync"),
     "compiler": _program("cc"),
+    "libmtp": _libmtp,
 }
 """Name -> why it is missing (None: it is there)."""
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
+
+from simulators.fake_libmtp import (
+    CompilerMissingError,
+    FakeDevice,
+    FakeUsb,
+    Profile,
+    build,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -43,9 +55,9 @@ class MtpProgram:
             with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
                 self.process = subprocess.Popen(
                     [
-                        *("sh", "-c", f'exec "$@" 3>&{writing}', "sh"),
                         *wrapper,
                         *(sys.executable, "-m", "tests.helpers.mtp_program", str(library)),
+                        str(writing),
                     ],
                     cwd=PROJECT,
                     env={**os.environ, "TZ": "UTC", **environment},
@@ -128,3 +140,67 @@ class MtpProgram:
             code = self.process.wait()
         self._answers.close()
         return code
+
+
+class Bench:
+    """A bus with one device, and programs that use it."""
+
+    def __init__(self, folder: Path, library: Path, usb: FakeUsb, phone: FakeDevice) -> None:
+        self.folder = folder
+        self.library = library
+        self.usb = usb
+        self.phone = phone
+        self._programs: list[MtpProgram] = []
+
+    def program(self, *, opened: bool = True, **environment: str) -> MtpProgram:
+        """A new process; *opened*: it has the device open."""
+        program = MtpProgram(self.library, self.folder, {**self.usb.environment(), **environment})
+        self._programs.append(program)
+        if opened:
+            assert program.open() == 0, program.stderr()
+        return program
+
+    def end(self) -> None:
+        """End the programs."""
+        for program in self._programs:
+            program.end()
+
+    def struck(self) -> list[str]:
+        """The faults that struck, by kind."""
+        return [fault.fault for fault in self.usb.ledger.faults()]
+
+
+def fake_library(*, newer: bool = False) -> Path:
+    """The compiled fake; the test is skipped where it can't be compiled."""
+    try:
+        return build(newer=newer)
+    except CompilerMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@contextmanager
+def bench(
+    folder: Path, profile: str | Profile = "android", *, newer: bool = False, **plug: Any
+) -> Iterator[Bench]:
+    """A bus with one device; *plug* goes to `FakeUsb.plug`."""
+    usb = FakeUsb(folder / "usb")
+    made = Bench(folder, fake_library(newer=newer), usb, usb.plug(profile, **plug))
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def codes(errors: list[list[Any]]) -> list[str]:
+    """The codes on an error stack: "200c" for a response, "8" for libmtp's own."""
+    found = [re.search(r"PTP Layer error ([0-9a-f]{4})", text) for _number, text in errors]
+    return [
+        match[1] if match else str(number)
+        for (number, text), match in zip(errors, found, strict=True)
+        if match or not text.startswith("Error ")
+    ]
+
+
+def by_name(rows: list[dict[str, Any]] | None) -> dict[str | None, dict[str, Any]]:
+    """A list's rows by their names."""
+    return {row["name"]: row for row in rows or ()}

@@ -1,9 +1,9 @@
 """A program that uses libmtp through `mtpsync.libmtp.abi`: JSON requests in, JSON answers out.
 
-    python -m tests.helpers.mtp_program LIBRARY
+    python -m tests.helpers.mtp_program LIBRARY DESCRIPTOR
 
 It is a process of its own because libmtp prints, hangs, crashes and leaks. Descriptors 1 and 2 are
-the library's (files or pipes of the parent's choosing); the answers go to descriptor 3.
+the library's (files or pipes of the parent's choosing); the answers go to DESCRIPTOR.
 """
 
 from __future__ import annotations
@@ -357,7 +357,7 @@ class Program:
 
 def main() -> int:
     program = Program(sys.argv[1])
-    answers = os.fdopen(3, "w", encoding="utf-8", errors="surrogateescape")
+    answers = os.fdopen(int(sys.argv[2]), "w", encoding="utf-8", errors="surrogateescape")
     for line in sys.stdin:
         name, arguments = json.loads(line)
         value = program.ops[name](**arguments)

@@ -318,7 +318,6 @@ static LIBMTP_mtpdevice_t *open_device(LIBMTP_raw_device_t *raw, bool cached, co
     device->usbinfo = d;
     device->cached = cached;
     device->maximum_battery_level = 100;
-    op_count(d, "GetObjectPropDesc");
     code = op_begin(d, "GetObjectPropDesc", true, 0, NULL, &strike);
     device->object_bitsize = (uint8_t)(code == RC_OK && d->profile.bitsize == 64 ? 64 : 32);
     add_extension(d, "microsoft.com");
@@ -1198,6 +1197,8 @@ static int upload(struct device *d, struct source *source, LIBMTP_file_t *file,
                                "send_file_object_info(): Could not send object info.");
     if (!index) return -1;
     file->item_id = object_handle(d, index);
+    char path[PATH_MAX];
+    if (object_path(d, index, path)) call_text(d->call, "path", path);
     uint16_t code = send_object(d, index, file->filesize, source, progress, data);
     if (code != RC_OK) {
         bool cancelled = code == RC_CANCEL;
@@ -1439,6 +1440,10 @@ int LIBMTP_Custom_Operation(LIBMTP_mtpdevice_t *device, uint16_t operation, int 
     va_end(more);
     call_begin(d, &call, "Custom_Operation");
     call_number(&call, "operation", operation);
+    for (int i = 0; i < count && i < 5; i++) {
+        static const char *const names[] = {"p1", "p2", "p3", "p4", "p5"};
+        call_number(&call, names[i], parameters[i]);
+    }
     uint16_t code;
     if (operation == 0x1002) { /* OpenSession */
         code = op_begin(d, "OpenSession", false, 0, NULL, &strike);
