@@ -55,7 +55,7 @@ exactly so many bytes of the data went through, then the fault. A shorter transf
 | busy | claiming fails: open answers NULL, the reason is on stderr only | | asks again, says what may hold it |
 | no_access | open fails (EACCES) | | says what is missing |
 | no_storages | the device is there without storages, as when locked | | polls Get_Storage |
-| storage_gone | the storage with the id `value` is taken out | value | stops that storage, keeps its plan |
+| storage_gone | the storage with the id `value` is taken out | value, after_bytes | stops that storage, keeps its plan |
 | slow | the operation takes `seconds` longer | seconds, after_bytes | doesn't take it for a hang |
 | crash, abort | SIGSEGV, SIGABRT in the calling process | when, after_bytes | worker process: a retry |
 

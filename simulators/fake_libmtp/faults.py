@@ -59,7 +59,7 @@ FUNCTIONS = frozenset(
 )
 _INSIDE = frozenset(
     {"response", "io_error", "stall", "timeout", "hang", "no_device", "session_lost", "slow"}
-    | {"crash", "abort", "short_download", "corrupt_byte", "store_cut"}
+    | {"crash", "abort", "short_download", "corrupt_byte", "store_cut", "storage_gone"}
 )
 _DONE_BY = {
     "Get_File_To_File": "Get_File_To_File_Descriptor",

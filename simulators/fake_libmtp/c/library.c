@@ -1010,6 +1010,17 @@ static bool store(struct arrival *to, const unsigned char *data, uint64_t length
     return true;
 }
 
+/* What lies at this byte happens; *limit* is where the next fault lies. */
+static uint16_t reached(struct device *d, struct strike *strike, uint64_t done, uint64_t *limit) {
+    struct fault *f;
+    while ((f = strike_at(strike, done, limit))) {
+        uint16_t code = fault_bites(d, f, "SendObject");
+        if (code != RC_OK) return code;
+        strike_drop(strike, f); /* slow: it has had its turn */
+    }
+    return RC_OK;
+}
+
 /* Data phase of SendObject. */
 static uint16_t gather(struct device *d, uint64_t size, struct source *source,
                        struct arrival *arrival, struct strike *strike,
@@ -1019,11 +1030,8 @@ static uint16_t gather(struct device *d, uint64_t size, struct source *source,
     uint16_t code = RC_OK;
     bool first = true;
     if (progress && progress(12, total, data)) code = RC_CANCEL;
-    while (code == RC_OK) {
-        struct fault *f = strike_at(strike, done, &limit);
-        if (f && (code = fault_bites(d, f, "SendObject")) != RC_OK) break;
-        if (f) strike_drop(strike, f); /* slow: it has had its turn */
-        if (done == size) break;
+    if (code == RC_OK) code = reached(d, strike, done, &limit);
+    while (code == RC_OK && done < size) {
         uint32_t want = next_ask(size - done, first), got = 0;
         uint16_t answer = source_get(source, buffer, want, &got);
         if (answer == LIBMTP_HANDLER_RETURN_CANCEL) {
@@ -1037,23 +1045,18 @@ static uint16_t gather(struct device *d, uint64_t size, struct source *source,
         }
         first = false;
         if (got > want) got = want;
-        if (!device_there(d)) {
-            code = RC_IO;
-            break;
-        }
         throttle(d, got);
         flip(strike, buffer, done, got);
-        uint64_t arrives = limit - done < got ? limit - done : got;
-        if (!store(arrival, buffer, arrives)) {
-            code = RC_STORE_FULL;
-            break;
+        if (!device_there(d)) code = RC_IO;
+        /* In pieces, as faults may lie inside; 0 bytes: libmtp asks again, for ever. */
+        for (uint32_t offset = 0; offset < got && code == RC_OK;) {
+            uint32_t piece = limit - done < got - offset ? (uint32_t)(limit - done) : got - offset;
+            if (!store(arrival, buffer + offset, piece)) code = RC_STORE_FULL;
+            offset += piece;
+            done += piece;
+            if (code == RC_OK) code = reached(d, strike, done, &limit);
         }
-        done += got; /* 0: libmtp asks again, for ever */
-        if (arrives < got) { /* the fault lies inside this chunk */
-            done = limit;
-            continue;
-        }
-        if (progress && progress(done + 12, total, data)) code = RC_CANCEL;
+        if (code == RC_OK && progress && progress(done + 12, total, data)) code = RC_CANCEL;
     }
     d->call->bytes = done;
     free(buffer);
