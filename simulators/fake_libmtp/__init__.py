@@ -36,7 +36,7 @@ exactly so many bytes of the data went through, then the fault. A shorter transf
 | fault | what happens | parameters | a correct client |
 |---|---|---|---|
 | response | the device answers `code`: writing operations end in -1 and "PTP Layer error 200c: …" (Create_Folder: 0), reading ones lose it: 02fe | code, when, after_bytes | believes a refusal of a write only after a look; reads NULL as "unknown" |
-| io_error, stall | 02ff; every later operation fails until release and reopen (02ff after an upload, 02fe after a download) | when, after_bytes | reopens, lists again |
+| io_error, stall | 02ff; every later operation fails until release and reopen (02fe after a download, else 02ff) | when, after_bytes | reopens, lists again |
 | timeout | the same, after `seconds` (0); 02fa when downloading | seconds, when, after_bytes | reopens; when=after: finds the file complete |
 | hang | the call returns after `seconds` (None: never), then as timeout; releasing hangs as long again | seconds, when, after_bytes | deadline; kills the worker, starts another |
 | no_device | unplugged: 02ff now, detect answers 5 | when, after_bytes | detects again to tell it from io_error |

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,8 +32,8 @@ def compiler() -> list[str]:
     Raises:
         CompilerMissingError: there is none.
     """
-    if os.name == "nt":
-        raise CompilerMissingError("the fake libmtp needs POSIX")
+    if platform.system() != "Linux":
+        raise CompilerMissingError("the fake libmtp is for Linux")
     found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if found:
         return [found]

@@ -131,7 +131,7 @@ class FakeDevice:
         self.profile = profile
         self._shared = _Shared(folder / "shared")
         self._faults: list[str] = []
-        self._base = 0
+        self._base = profile.first_handle - 1
         folder.mkdir(parents=True)
         self._shared.create()
         self._shared.put(_RANDOM, (seed * 0x9E3779B97F4A7C15 + 1) % 2**64 or 1, "<Q")
@@ -162,10 +162,11 @@ class FakeDevice:
     def replug(self, *, same_numbers: bool = False) -> None:
         """In again: another address, and other objects' numbers.
 
-        *same_numbers*: they start from 1 again, so that old ones may mean other objects.
+        *same_numbers*: they start from the first again, so that old ones may mean other objects.
         """
         self.unplug()
-        self._base = 0 if same_numbers else self._shared.get(_NEXT_HANDLE)
+        first = self.profile.first_handle - 1
+        self._base = first if same_numbers else self._shared.get(_NEXT_HANDLE) or first
         self._shared.put(_INCOMING, 0)
         self._shared.put(_READ, self._shared.get(_WRITTEN))
         self._write_profile()
@@ -257,7 +258,7 @@ class FakeDevice:
         yield f"serial={quoted(self.serial)}"
         yield f"handle_base={self._base}"
         for item in fields(Profile):
-            if item.name != "storages":
+            if item.name not in ("storages", "first_handle"):
                 yield from _line(item.name, getattr(self.profile, item.name))
         for number, storage in enumerate(self.profile.storages):
             made = self.storages[number]

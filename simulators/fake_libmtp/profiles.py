@@ -54,6 +54,8 @@ class Profile:
     rename: bool = True
     zero_lists_all: bool = True  # parent 0: everything below, not the root
     strict_roots: bool = True  # send: only 0xffffffff is the root; move: only 0
+    moves_on_close: bool = False  # it comes back under another address after a release
+    first_handle: int = 1
     root_parent: str = "zero"  # what children of the root report: zero, all_ones, storage
     keeps_partial: bool = False  # half a file stays under its name
     full_cuts: bool = False  # a full store cuts the file and answers success
@@ -151,6 +153,7 @@ PROFILES: dict[str, Profile] = {
         mtime_settable=False,
         zero_lists_all=True,
         root_parent="storage",
+        first_handle=0x10001,  # the number of its storage, too
         folder_delete="refused",
         storages=(Storage(description="Internal Storage", capacity=16 * GIB, free=8 * GIB),),
     ),

@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -129,10 +129,8 @@ class MtpProgram:
     def end(self) -> int:
         """Close its input and wait for it; its exit code."""
         if self.process.stdin and not self.process.stdin.closed:
-            try:
+            with suppress(BrokenPipeError):
                 self.process.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -309,7 +309,9 @@ class Program:
 
     # -- changes ------------------------------------------------------------------------------
 
-    def do_mkdir(self, name: str, parent: int = abi.ROOT, storage: int = 0x10001, d: int = 0) -> Any:
+    def do_mkdir(
+        self, name: str, parent: int = abi.ROOT, storage: int = 0x10001, d: int = 0
+    ) -> Any:
         buffer = ctypes.create_string_buffer(os.fsencode(name))
         return self.library.LIBMTP_Create_Folder(self.device(d), buffer, parent, storage)
 
@@ -328,9 +330,7 @@ class Program:
 
     def do_set_string(self, id: int, property: int, value: str, d: int = 0) -> int:
         return int(
-            self.library.LIBMTP_Set_Object_String(
-                self.device(d), id, property, os.fsencode(value)
-            )
+            self.library.LIBMTP_Set_Object_String(self.device(d), id, property, os.fsencode(value))
         )
 
     def do_custom(self, operation: int, parameters: list[int], d: int = 0) -> int:

@@ -319,9 +319,7 @@ def test_listing_costs_transactions_as_measured(
         program.list()
 
         calls = b.usb.ledger.calls("Get_Files_And_Folders")
-        counts = [
-            {k.replace("GetObjectProp", "Prop"): v for k, v in c.ops.items()} for c in calls
-        ]
+        counts = [{k.replace("GetObjectProp", "Prop"): v for k, v in c.ops.items()} for c in calls]
         assert counts == [{"GetObjectHandles": 1, **first}, {"GetObjectHandles": 1, **again}]
 
 
@@ -977,6 +975,24 @@ def test_ledger_keeps_odd_names_as_they_are(tmp_path: Path) -> None:
         assert listed(program).keys() == {'"\\', "ü\U0001f600", "%41 b"}
         program.end()
         assert listed(b.program()).keys() == {'"\\', "ü\U0001f600", "%41 b"}
+
+
+def test_device_comes_back_under_another_address_after_a_release(tmp_path: Path) -> None:
+    with bench(tmp_path, moves_on_close=True) as b:
+        program = b.program()
+        program.release()
+
+        assert program.open(detect=False) is None
+        assert program.open() == 0
+        assert program.names()["Serialnumber"] == "FAKE0000"
+
+
+def test_object_may_have_the_number_of_its_storage(tmp_path: Path) -> None:
+    with bench(tmp_path, "kindle") as b:
+        b.phone.storage().put("/documents/a", b"")
+
+        row = listed(b.program())["documents"]
+        assert row["id"] == row["parent"] == row["storage"] == ID
 
 
 def test_rules_change_while_a_program_runs(tmp_path: Path) -> None:

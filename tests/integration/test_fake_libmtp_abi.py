@@ -1,4 +1,4 @@
-"""The binary interface: our structures and prototypes, libmtp's header, our own, the real library."""
+"""The binary interface: our structures, libmtp's header, our own, the real library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from mtpsync.libmtp import abi
 from simulators.fake_libmtp import CompilerMissingError, FakeUsb, build
-from simulators.fake_libmtp.build import SOURCES, SONAME, compiler
+from simulators.fake_libmtp.build import SONAME, SOURCES, compiler
 from tests.helpers.mtp import MtpProgram, fake_library
 
 HEADER = Path("/usr/include/libmtp.h")
@@ -53,7 +53,7 @@ def test_structures_and_constants_are_those_of_the_header(tmp_path: Path, header
     for name, struct in abi.STRUCTURES.items():
         lines += [f'printf("{name} %zu %zu\\n", sizeof({name}), _Alignof({name}));']
         ours[name] = [ctypes.sizeof(struct), ctypes.alignment(struct)]
-        for field, _type in struct._fields_:
+        for field, *_type in struct._fields_:
             lines.append(
                 f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}), '
                 f"sizeof((({name} *)0)->{field}));"

@@ -59,8 +59,11 @@ def test_upload_shorter_than_the_faults_place_is_not_hit(tmp_path: Path) -> None
 
 def test_fault_is_addressed_by_name_and_count_across_processes(tmp_path: Path) -> None:
     fault = {
-        **{"on": "Send_File_From_Handler", "nth": 2, "fault": "io_error"},
-        **{"after_bytes": 10, "name": "*.jpg"},
+        "on": "Send_File_From_Handler",
+        "nth": 2,
+        "fault": "io_error",
+        "after_bytes": 10,
+        "name": "*.jpg",
     }
     with bench(tmp_path, faults=[fault]) as b:
         first = b.program()
@@ -257,9 +260,7 @@ def test_lie_is_success_and_nothing_done(tmp_path: Path, function: str) -> None:
     ("kind", "code"),
     [("io_error", "02ff"), ("stall", "02ff"), ("timeout", "02fa"), ("hang", "02ff")],
 )
-def test_download_breaks_off_and_left_over_bytes_stay(
-    tmp_path: Path, kind: str, code: str
-) -> None:
+def test_download_breaks_off_and_left_over_bytes_stay(tmp_path: Path, kind: str, code: str) -> None:
     fault = {"on": "Get_File_To_Handler", "fault": kind, "after_bytes": 20_000}
     with bench(tmp_path, faults=[{**fault, "seconds": 0.01}]) as b:
         b.phone.storage().put("/a", DATA.encode())
@@ -553,9 +554,7 @@ def test_unknown_size_of_sizes(tmp_path: Path) -> None:
         assert b.program().facts()["bitsize"] == 32
 
 
-@pytest.mark.parametrize(
-    ("kind", "number"), [("crash", signal.SIGSEGV), ("abort", signal.SIGABRT)]
-)
+@pytest.mark.parametrize(("kind", "number"), [("crash", signal.SIGSEGV), ("abort", signal.SIGABRT)])
 def test_crash_ends_the_process_and_the_next_goes_on(
     tmp_path: Path, kind: str, number: int
 ) -> None:

@@ -68,7 +68,8 @@ struct shared {
     uint32_t events_read;            /* 60 */
     struct { uint32_t code, parameter; } events[EVENTS_MAX]; /* 64 */
     struct { uint64_t free; uint32_t present, pad; } storage[STORAGES_MAX]; /* 576 */
-    char filler[2048 - 640];
+    uint32_t address; /* 640: counts what a device does to its address by itself */
+    char filler[2048 - 644];
     char incoming[4096];             /* 2048: path of the file that is being received */
     char filler2[2048];
     uint32_t seen[FAULTS_MAX];       /* 8192: how often each fault's address matched */
@@ -95,7 +96,7 @@ struct profile {
     uint32_t vendor_id, product_id, flags, bus, bitsize, handle_base;
     uint32_t index_listings, latency_us, reset_ms, undrained_ms, event_wait_ms, battery;
     bool listed, android, mtime_settable, move, copy, partial, edit, rename, zero_lists_all;
-    bool strict_roots, keeps_partial, fresh_size, full_cuts, index_empty, redirects;
+    bool strict_roots, moves_on_close, keeps_partial, fresh_size, full_cuts, index_empty, redirects;
     enum overwrite overwrite;
     enum folder_delete folder_delete;
     bool has_offset;

@@ -101,7 +101,7 @@ static int device_folders(char folders[][PATH_MAX], int most) {
 }
 
 static uint8_t devnum_of(int number, const struct shared *shared) {
-    return (uint8_t)(1 + (number * 40 + (int)shared->plug) % 127);
+    return (uint8_t)(1 + (number * 40 + (int)(shared->plug + shared->address)) % 127);
 }
 
 /* The table of libmtp lives as long as the process; these stand for its strings. */
@@ -353,6 +353,7 @@ void LIBMTP_Release_Device(LIBMTP_mtpdevice_t *device) {
         while (d->hung_for_good);
     op_begin(d, "CloseSession", false, 0, NULL, &strike);
     if (d->shared->plug == d->plug) d->shared->session = 0;
+    if (d->profile.moves_on_close) d->shared->address++;
     call_end(d, &call, "null");
     device_free(d, false);
 }

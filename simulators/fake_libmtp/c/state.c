@@ -167,7 +167,8 @@ static bool profile_key(struct profile *p, const char *key, const char *value) {
         {"listed", &p->listed}, {"android", &p->android}, {"mtime_settable", &p->mtime_settable},
         {"move", &p->move}, {"copy", &p->copy}, {"partial", &p->partial}, {"edit", &p->edit},
         {"rename", &p->rename}, {"zero_lists_all", &p->zero_lists_all},
-        {"strict_roots", &p->strict_roots}, {"keeps_partial", &p->keeps_partial},
+        {"strict_roots", &p->strict_roots}, {"moves_on_close", &p->moves_on_close},
+        {"keeps_partial", &p->keeps_partial},
         {"fresh_size", &p->fresh_size}, {"full_cuts", &p->full_cuts},
         {"index_empty", &p->index_empty}, {"redirects", &p->redirects}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
