@@ -91,6 +91,19 @@ def test_fault_is_addressed_by_path(tmp_path: Path) -> None:
         assert "/D[1]/a" in b.phone.storage().tree()
 
 
+def test_new_object_is_addressed_by_the_path_it_will_have(tmp_path: Path) -> None:
+    fault = {"on": "SendObjectInfo", "fault": "response", "code": 0x200F, "nth": 0}
+    with bench(tmp_path, faults=[{**fault, "path": "/D/*"}, {**fault, "path": "/top"}]) as b:
+        b.phone.storage().mkdir("/D")
+        program = b.program()
+        folder = listed(program)["D"]["id"]
+
+        assert program.mkdir(name="x", parent=folder) == 0
+        assert program.upload(name="y", data="y", parent=folder)["code"] == -1
+        assert program.upload(name="top", data="t")["code"] == -1
+        assert program.mkdir(name="x") != 0
+
+
 def test_same_seed_same_faults(tmp_path: Path) -> None:
     fault = {"on": "SendObjectInfo", "fault": "response", "code": 0x2019, "chance": 0.5, "nth": 0}
 

@@ -174,7 +174,11 @@ static bool strikes(struct device *device, struct fault *f, const char *op, uint
     bool by_function = listed(f->on, function) && !strcmp(operation_of(function, f), op);
     if (!by_function && !listed(f->on, op) && !listed(f->on, "*")) return false;
     char path[PATH_MAX] = "";
-    if (f->path && (!object_path(device, object, path))) return false;
+    if (f->path && !object_path(device, object, path)) return false;
+    if (f->path && name && !strcmp(op, "SendObjectInfo")) { /* *object* is the folder */
+        size_t length = strlen(path);
+        snprintf(path + length, sizeof path - length, "%s%s", length > 1 ? "/" : "", name);
+    }
     if (!fits(f->name, name) || !fits(f->path, path)) return false;
     uint32_t seen = ++device->shared->seen[f->id];
     if (f->nth && (seen < f->nth || seen - f->nth >= f->times)) return false;

@@ -1154,7 +1154,8 @@ static uint32_t send_info(struct device *d, uint32_t storage, uint32_t parent, c
                           uint64_t size, bool folder, const char *complaint) {
     struct strike strike;
     uint32_t index = 0;
-    uint16_t code = op_begin(d, "SendObjectInfo", false, 0, name, &strike);
+    uint16_t code =
+        op_begin(d, "SendObjectInfo", false, object_find(d, parent), name, &strike);
     struct fault *as = strike_with(&strike, K_STORED_AS), *lie = strike_with(&strike, K_LIE);
     if (code == RC_OK && !(lie && folder))
         code = device_send_info(d, storage, parent, on_the_wire(name), size, folder,
