@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from pathlib import Path
@@ -281,16 +280,3 @@ def check_path(path: str, key: str) -> None:
     hostile = path.startswith("/") or any(name in ("", ".", "..") for name in names)
     if hostile or "\0" in path or (os.name == "nt" and ("\\" in path or ":" in path)):
         raise ValueError(f"{key!r} is no path below the folder")
-
-
-def full_plan(source: SourceTree, remote: RemoteTree) -> tuple[Plan, list[str]]:
-    """Everything that is here, whatever the device has."""
-    actions, problems = compare(source, remote)
-    plan = Plan(
-        source=str(source.root),
-        dest=remote.dest,
-        storage=remote.storage.label,
-        made_s=time.time(),
-        actions=actions,
-    )
-    return plan, problems
