@@ -36,7 +36,7 @@ class Thing:
 
 @dataclass
 class MemoryDevice:
-    """One storage. `faults[operation]`: what each call of it does before (False) or after (True)."""
+    """One storage. `faults`: operation, which call of it, before (False) or after it, what."""
 
     things: dict[int, Thing] = field(default_factory=dict)
     faults: list[tuple[str, int, bool, Exception]] = field(default_factory=list)

@@ -169,15 +169,7 @@ def test_a_device_that_does_not_rename(bench: Bench) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    ("operation", "nth"),
-    [
-        ("send", 1),
-        ("receive", 1),
-        ("metadata", 1),
-        ("delete", 1),
-        ("rename", 1),
-        ("make_folder", 1),
-    ],
+    "operation", ["send", "receive", "metadata", "delete", "rename", "make_folder"]
 )
 @pytest.mark.parametrize("old", [True, False], ids=["replaced", "new"])
 def test_a_session_that_is_lost(bench: Bench, operation: str, *, after: bool, old: bool) -> None:
