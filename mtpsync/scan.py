@@ -150,9 +150,14 @@ def normal_dest(dest: str) -> str:
 
 
 def scan_device(
-    device: Device, storage: StorageInfo, dest: str, seen: Seen | None = None
+    device: Device,
+    storage: StorageInfo,
+    dest: str,
+    seen: Seen | None = None,
+    *,
+    deep: bool = True,
 ) -> RemoteTree:
-    """Walk by name to *dest*, then everything below it.
+    """Walk by name to *dest*, then everything below it; only what is in it when not *deep*.
 
     Raises:
         DeviceLost: nothing is known.
@@ -172,11 +177,11 @@ def scan_device(
             tree.troubles.append(f"{full}/{name} is there {len(found)} times")
         node, full = FolderNode(found[0].id), f"{full}/{name}"
     tree.top = tree.path_map[full or "/"] = node
-    _scan_below(device, tree, seen)
+    _scan_below(device, tree, seen, DEPTH_MAX if deep else 0)
     return tree
 
 
-def _scan_below(device: Device, tree: RemoteTree, seen: Seen | None) -> None:
+def _scan_below(device: Device, tree: RemoteTree, seen: Seen | None, depth_max: int) -> None:
     assert tree.top is not None  # noqa: S101  # scan_device has set it
     stack = [(tree.dest, tree.top, 0)]
     folders = {tree.top.id}
@@ -193,7 +198,8 @@ def _scan_below(device: Device, tree: RemoteTree, seen: Seen | None) -> None:
                     continue
                 folders.add(entry.id)
                 element = tree.path_map[path] = FolderNode(entry.id)
-                stack.append((path, element, depth + 1))
+                if depth < depth_max:
+                    stack.append((path, element, depth + 1))
             else:
                 element = FileNode(entry.id, entry.size_bytes, entry.modified_s)
             folder.children[entry.name] = element

@@ -111,7 +111,8 @@ class Sync:
             read_back=self._checksum,
         )
 
-    def _plan(self, actions: list[Action]) -> Plan:
+    def plan_of(self, actions: list[Action]) -> Plan:
+        """*actions* as a plan for this run's folder and device."""
         return Plan(
             source=str(self._source.root),
             dest=self.remote.dest,
@@ -131,7 +132,7 @@ class Sync:
         """
         actions, problems = compare(self._source, self.remote)
         problems += self._source.troubles + self.remote.troubles
-        found = Found(plan=self._plan([]), problems=problems)
+        found = Found(plan=self.plan_of([]), problems=problems)
         proofs = self._manifest.proofs() if quick else {}
         to_read = [a for a in actions if a.reason is Reason.UNPROVEN]
         with Hashing(self._source.files[a.path].path for a in to_read) as hashing:
@@ -211,7 +212,7 @@ class Sync:
 
     def full_plan(self) -> Plan:
         """Everything that is here, whatever the device has."""
-        return self._plan(compare(self._source, self.remote)[0])
+        return self.plan_of(compare(self._source, self.remote)[0])
 
     # -- flow B ---------------------------------------------------------------------------------
 

@@ -1,0 +1,384 @@
+"""The command line: options in, exit codes out; no logic of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from mtpsync import mtp_client
+from mtpsync.config import Config, profile_file, read_profiles, state_folder, together
+from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, UsageError
+from mtpsync.manifest import Manifest
+from mtpsync.models import Device, StorageInfo
+from mtpsync.plan import Plan, read_plan, write_plan
+from mtpsync.report import Terminal, tell_done, tell_error, tell_found
+from mtpsync.scan import normal_dest, scan_device, scan_source
+from mtpsync.sync import Done, Sync
+from mtpsync.utils.prompt import agree, choose, somebody_is_there
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PLAN = Path("execution_plan.json")
+DATA = Path("data")
+LOG_BYTES_MAX = 1 << 20
+
+
+class Commands(click.Group):
+    """`mtpsync verify SOURCE …`, and the form without a command: `mtpsync SOURCE --mode verify`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command, --mode names it."""
+        if args and args[0] not in (*self.commands, "--help", "-h", "--version"):
+            mode, rest = "verify", []
+            words = iter(args)
+            for word in words:
+                if word == "--mode":
+                    mode = next(words, "")
+                elif word.startswith("--mode="):
+                    mode = word.partition("=")[2]
+                else:
+                    rest.append(word)
+            if mode not in ("verify", "exec"):
+                raise click.UsageError(f"--mode {mode}: verify or exec")
+            args = [mode, *rest]
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Options of verify and exec."""
+
+    config: Config
+    plan: Path | None
+    as_json: bool
+    no_input: bool
+    yes: bool
+    dry_run: bool
+    quick: bool
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.argument("source", required=False, type=click.Path(path_type=Path)),
+        click.option("--dest", metavar="PATH", help='Folder on the device, e.g. "/Music".'),
+        click.option("--storage", metavar="ID", help="Storage: its id or name; asked for if open."),
+        click.option("--device", "serial", metavar="SERIAL", help="Which device, of several."),
+        click.option(
+            "--checksum/--no-checksum", default=None, help="Compare SHA-256, not only sizes."
+        ),
+        click.option("--plan", type=click.Path(path_type=Path), help="Path of the plan (JSON)."),
+        click.option("--json", "as_json", is_flag=True, help="The outcome as JSON."),
+        click.option("--no-input", is_flag=True, help="Never ask."),
+        click.option("--log-file", type=click.Path(path_type=Path), help="Where the log goes."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pyftpdrive", prog_name="mtpsync")
+def cli() -> None:
+    """Put a folder on a phone, watch or player over MTP, and prove that it arrived.
+
+    `mtpsync SOURCE_DIR --mode verify|exec` is the same as `mtpsync verify|exec SOURCE_DIR`.
+    """
+
+
+@cli.command()
+@_shared
+@click.option("--quick", is_flag=True, help="Trust what was proven earlier and looks unchanged.")
+def verify(quick: bool, **said: Any) -> None:  # noqa: FBT001  # click passes flags so
+    """Compare both sides and write a plan; change nothing."""
+    asked = _asked(said, quick=quick)
+    with _Run(asked) as run:
+        with Terminal(run.source_bytes, quiet=asked.as_json) as terminal:
+            run.watch(terminal)
+            found = run.sync(terminal).verify(quick=quick)
+        plan_file = asked.plan or DEFAULT_PLAN
+        write_plan(found.plan, plan_file)
+        tell_found(found, plan_file, as_json=asked.as_json)
+    if not found.in_sync:
+        sys.exit(ExitCode.DIFFERENT)
+
+
+@cli.command("exec")
+@_shared
+@click.option("--yes", is_flag=True, help="Retry what failed once, without asking.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+def execute(yes: bool, dry_run: bool, **said: Any) -> None:  # noqa: FBT001
+    """Do what the plan says: the one of --plan, else the latest retry plan, else
+    execution_plan.json, else everything.
+    """
+    asked = _asked(said, yes=yes, dry_run=dry_run)
+    with _Run(asked) as run:
+        done, retry = _execute(run, asked)
+        again = bool(done.left) and (
+            yes
+            or (
+                somebody_is_there(no_input=asked.no_input)
+                and not run.interrupted
+                and agree("Retry what is left now?")
+            )
+        )
+        if again and retry is not None:
+            done, retry = _execute(run, asked, retry)
+    if run.interrupted:
+        sys.exit(ExitCode.INTERRUPTED)
+    if done.left:
+        sys.exit(ExitCode.INCOMPLETE)
+
+
+def _execute(run: _Run, asked: Asked, plan_file: Path | None = None) -> tuple[Done, Path | None]:
+    """One run of exec; what is left, as a plan of its own."""
+    given = plan_file or _plan_file(run, asked)
+    plan = read_plan(given) if given is not None else None
+    if plan is not None:
+        run.require_same(plan, given)
+    with Terminal(run.source_bytes, quiet=asked.as_json) as terminal:
+        run.watch(terminal)
+        sync = run.sync(terminal)
+        if asked.dry_run:
+            recovered, done = [], Done(left=(plan or sync.full_plan()).actions)
+        else:
+            recovered = sync.recover()
+            done = sync.execute(plan or sync.full_plan())
+    retry = None
+    if asked.dry_run:
+        for action in done.left:
+            click.echo(f"{action.path}{'/' if action.is_folder else ''}  [{action.reason.value}]")
+        done = Done()
+    elif done.left:
+        retry = DATA / ".execution_retry" / f"{uuid.uuid4()}.json"
+        left = sync.plan_of(done.left)
+        write_plan(left, retry)
+    if not asked.dry_run:
+        if given is not None and given.parent == DATA / ".execution_retry":
+            given.unlink(missing_ok=True)  # what it had is done, or in the new one
+        tell_done(done, recovered, retry, as_json=asked.as_json)
+    return done, retry
+
+
+def _plan_file(run: _Run, asked: Asked) -> Path | None:
+    """The plan to follow; None: everything.
+
+    Raises:
+        UsageError: --plan names none.
+    """
+    if asked.plan is not None:
+        if not asked.plan.is_file():
+            raise UsageError(f"{asked.plan} does not exist", remedy="make it with `mtpsync verify`")
+        return asked.plan
+    retries = sorted(
+        (DATA / ".execution_retry").glob("*.json"), key=lambda file: file.stat().st_mtime_ns
+    )
+    for file in [*reversed(retries), *([DEFAULT_PLAN] if DEFAULT_PLAN.is_file() else [])]:
+        try:
+            run.require_same(read_plan(file), file)
+        except UsageError as error:
+            log.info("%s is not for this run: %s", file, error)
+        else:
+            return file
+    return None
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True)
+def devices(as_json: bool) -> None:  # noqa: FBT001
+    """What is plugged in."""
+    found = mtp_client.list_devices()
+    if as_json:
+        click.echo(json.dumps([each.as_dict() for each in found]))
+    for each in found if not as_json else ():
+        click.echo(str(each))
+    if not found:
+        raise mtp_client.no_device()
+
+
+@cli.command()
+@click.argument("path", default="/")
+@click.option("--storage")
+@click.option("--device", "serial")
+@click.option("--no-input", is_flag=True)
+def ls(path: str, storage: str | None, serial: str | None, no_input: bool) -> None:  # noqa: FBT001
+    """What is in a folder of the device."""
+    device = mtp_client.open_device(serial)
+    try:
+        chosen = _storage(device, storage, no_input=no_input)
+        tree = scan_device(device, chosen, normal_dest(path), deep=False)
+    finally:
+        device.close()
+    if tree.top is None:
+        raise UsageError(f"{path}: no such folder on {chosen.label}")
+    for name, node in sorted(tree.top.children.items()):
+        click.echo(f"{'':>14} {name}/" if node.type == "folder" else f"{node.size:>14,} {name}")
+    for trouble in tree.troubles:
+        click.echo(f"! {trouble}", err=True)
+
+
+# -- one run --------------------------------------------------------------------------------------
+
+
+def _asked(said: dict[str, Any], **more: Any) -> Asked:
+    _log_to(said.pop("log_file"))
+    given = Config(
+        source=said.pop("source"),
+        dest=said.pop("dest"),
+        storage=said.pop("storage"),
+        serial=said.pop("serial"),
+        checksum=said.pop("checksum"),
+    )
+    return Asked(config=given, **{"yes": False, "dry_run": False, "quick": False, **said, **more})
+
+
+def _log_to(file: Path | None) -> None:
+    """The rotating log: what was done, and each error in full."""
+    path = file or state_folder() / "sync.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_BYTES_MAX, backupCount=5, encoding="utf-8", errors="backslashreplace"
+        )
+    except OSError as error:
+        raise UsageError(f"the log can't be written: {error}", remedy="see --log-file") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    root = logging.getLogger("mtpsync")
+    root.setLevel(logging.DEBUG)
+    root.addHandler(handler)
+
+
+class _Run:
+    """An open device with everything that a flow needs; closed at the end, whatever happened."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self.interrupted = False
+        file = profile_file()
+        profiles = read_profiles(file) if file is not None else {}
+        general = profiles.get("", Config())
+        first = together(asked.config, general)
+        self._device: Device = mtp_client.open_device(first.serial)
+        try:
+            serial = self._device.info.serial
+            self._config = together(asked.config, profiles.get(serial, Config()), general)
+            self._source = scan_source(self._required_source())
+            self._chosen = _storage(self._device, self._config.storage, no_input=asked.no_input)
+            self._manifest = Manifest(
+                state_folder() / "manifest.sqlite", serial, self._chosen.label
+            )
+        except BaseException:
+            self._device.close()
+            raise
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def _required_source(self) -> Path:
+        if self._config.source is None:
+            raise UsageError("which folder? SOURCE_DIR is missing", remedy="mtpsync verify FOLDER")
+        return self._config.source
+
+    @property
+    def source_bytes(self) -> int:
+        """Of all local files."""
+        return sum(file.size_bytes for file in self._source.files.values())
+
+    def sync(self, terminal: Terminal) -> Sync:
+        """A fresh look at the device."""
+        checksum = self._config.checksum
+        return Sync(
+            self._device,
+            self._chosen,
+            normal_dest(self._config.dest or "/"),
+            self._source,
+            self._manifest,
+            terminal,
+            checksum=True if checksum is None else checksum,
+        )
+
+    def require_same(self, plan: Plan, file: Path | None) -> None:
+        """Refuse a plan that was made for something else.
+
+        Raises:
+            UsageError: says for what.
+        """
+        dest = normal_dest(self._config.dest or "/")
+        for what, planned, ours in (
+            ("folder", plan.source, str(self._source.root)),
+            ("destination", plan.dest, dest),
+            ("device", plan.serial, self._device.info.serial),
+            ("storage", plan.storage, self._chosen.label),
+        ):
+            if plan.made_s and planned != ours:
+                raise UsageError(f"{file} is for the {what} {planned!r}, this is {ours!r}")
+
+    def watch(self, terminal: Terminal) -> None:
+        """The first Ctrl+C ends after this file, the second now."""
+
+        def interrupted(_number: int, _frame: FrameType | None) -> None:
+            if terminal.stopping:
+                self._device.cancel()
+            else:
+                click.echo("stopping after this file; Ctrl+C again stops now", err=True)
+            self.interrupted = terminal.stopping = True
+
+        signal.signal(signal.SIGINT, interrupted)
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        self._manifest.close()
+        self._device.close()
+
+
+def _storage(device: Device, wanted: str | None, *, no_input: bool) -> StorageInfo:
+    """The storage that was asked for; asked for now when that is open.
+
+    Raises:
+        UsageError: none, or several, and nobody to ask.
+    """
+    storages = device.storages()
+    shown = ", ".join(f"{each.id:#x} {each.label!r}" for each in storages)
+    if wanted is not None:
+        found = [each for each in storages if wanted in (str(each.id), f"{each.id:#x}", each.label)]
+        found = found or [each for each in storages if wanted.casefold() in each.label.casefold()]
+        if len(found) != 1:
+            raise UsageError(f"--storage {wanted}: {len(found)} are called so", remedy=shown)
+        return found[0]
+    if len(storages) == 1:
+        return storages[0]
+    if not somebody_is_there(no_input=no_input):
+        raise UsageError("which storage? name it with --storage", remedy=shown)
+    return storages[choose("Which storage?", [each.label for each in storages])]
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except (Cancelled, DeviceLost, MtpSyncError) as error:
+        log.exception("the run ended")
+        tell_error(str(error), error.remedy)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        log.exception("an error of mtpsync itself")
+        tell_error(f"an error of mtpsync itself: {error!r}", "please report it, with the log")
+        sys.exit(ExitCode.INTERNAL)

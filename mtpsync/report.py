@@ -1,0 +1,191 @@
+"""What people see: progress on standard error, the outcome on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from mtpsync.plan import Action, Plan
+from mtpsync.sync import Done, Found
+
+SHOWN_MAX = 200
+RATE_BYTES = 20_000_000  # a second: what USB 2 phones take, for estimates only
+
+
+class Terminal:
+    """A bar for what is sent, and one for what is checked; both in bytes, with rate and end."""
+
+    def __init__(self, total_bytes: int, *, quiet: bool) -> None:
+        self.stopping = False
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self._total = total_bytes
+        self._bars: dict[str, TaskID] = {}
+        self._before: Counter[str] = Counter()  # bytes of files that are over
+        self._current: dict[str, tuple[str, int]] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._progress.__exit__(None, None, None)
+
+    def step(self, path: str, what: str, done_bytes: int) -> None:
+        """See `Reporter`."""
+        kind = "checking" if what in ("check", "compare") else "sending"
+        bar = self._bars.get(kind)
+        if bar is None:
+            bar = self._bars[kind] = self._progress.add_task(kind, total=self._total)
+        before, sofar = self._current.get(kind, ("", 0))
+        if before != path:
+            self._before[kind] += sofar
+        self._current[kind] = (path, done_bytes)
+        name = escape(path.rpartition("/")[2][:40])
+        done = self._before[kind] + done_bytes
+        self._progress.update(bar, completed=done, description=f"{kind:8} {name}")
+
+    def ended(self, action: Action, outcome: str) -> None:
+        """See `Reporter`."""
+        if outcome not in ("done", "already there"):
+            self._progress.console.print(
+                f"[red]failed[/red] {escape(action.path)}: {escape(outcome)}"
+            )
+
+    def seen(self, objects: int) -> None:
+        """See `Reporter`."""
+        bar = self._bars.get("listing")
+        if bar is None:
+            bar = self._bars["listing"] = self._progress.add_task("listing", total=None)
+        self._progress.update(bar, description=f"listing  {objects} objects")
+
+
+def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
+    """The outcome of verify."""
+    plan = found.plan
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "in_sync": found.in_sync,
+                    "plan": str(plan_file),
+                    "actions": [_row(action) for action in plan.actions],
+                    "bytes_to_send": plan.bytes_to_send,
+                    "problems": found.problems,
+                    "compared_files": found.compared_files,
+                    "compared_bytes": found.compared_bytes,
+                    "remembered": found.remembered,
+                    "oldest_proof": found.oldest_proof_s,
+                },
+                ensure_ascii=False,
+            )
+        )
+        return
+    _tell_actions(plan)
+    for problem in found.problems:
+        click.echo(f"! {_shown(problem)}")
+    if found.remembered:
+        age = time.time() - (found.oldest_proof_s or time.time())
+        click.echo(f"{found.remembered} file(s) were not read: proven up to {_span(age)} ago")
+    if found.in_sync:
+        click.echo(f"in sync: {found.compared_files} file(s) were read and are equal")
+        return
+    files = sum(not action.is_folder for action in plan.actions)
+    seconds = 2 * plan.bytes_to_send / RATE_BYTES
+    click.echo(
+        f"{files} file(s), {plan.bytes_to_send:,} bytes to send, about {_span(seconds)};"
+        f" the plan is {plan_file}"
+    )
+
+
+def _tell_actions(plan: Plan) -> None:
+    for action in plan.actions[:SHOWN_MAX]:
+        depth = "  " * action.path.count("/")
+        name = action.path.rpartition("/")[2] + ("/" if action.is_folder else "")
+        size = "" if action.size_bytes is None else f"  {action.size_bytes:,} bytes"
+        click.echo(f"{depth}{_shown(name)}  [{action.reason.value}]{size}")
+    if len(plan.actions) > SHOWN_MAX:
+        click.echo(f"… and {len(plan.actions) - SHOWN_MAX} more")
+
+
+def _row(action: Action) -> dict[str, Any]:
+    return {
+        "path": action.path,
+        "type": "dir" if action.is_folder else "file",
+        "reason": action.reason.value,
+        "size": action.size_bytes,
+    }
+
+
+def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: bool) -> None:
+    """The outcome of exec."""
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "sent": done.sent,
+                    "sent_bytes": done.sent_bytes,
+                    "already_there": done.already,
+                    "failed": done.failed,
+                    "left": [action.path for action in done.left],
+                    "recovered": recovered,
+                    "retry_plan": None if retry is None else str(retry),
+                },
+                ensure_ascii=False,
+            )
+        )
+        return
+    for told in recovered:
+        click.echo(_shown(told))
+    sent = f"{done.sent} file(s) sent and proven ({done.sent_bytes:,} bytes)"
+    click.echo(f"{sent}, {done.already} already there")
+    for path, why in done.failed.items():
+        click.echo(f"failed: {_shown(path)}: {_shown(why)}")
+    if retry is not None:
+        click.echo(f"{len(done.left)} action(s) are left for later: {retry}")
+
+
+def _shown(text: str) -> str:
+    """Without characters that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def tell_error(message: str, remedy: str) -> None:
+    """One error, and the next step."""
+    click.echo(f"mtpsync: {_shown(message)}", err=True)
+    if remedy:
+        click.echo(f"  {remedy}", err=True)
+    sys.stderr.flush()
