@@ -118,8 +118,10 @@ def verify(quick: bool, **said: Any) -> None:  # noqa: FBT001  # click passes fl
 @click.option("--yes", is_flag=True, help="Retry what failed once, without asking.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 def execute(yes: bool, dry_run: bool, **said: Any) -> None:  # noqa: FBT001
-    """Do what the plan says: the one of --plan, else the latest retry plan, else
-    execution_plan.json, else everything.
+    """Do what the plan says.
+
+    That is the one of --plan, else the latest retry plan, else execution_plan.json, else
+    everything.
     """
     asked = _asked(said, yes=yes, dry_run=dry_run)
     with _Run(asked) as run:

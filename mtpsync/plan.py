@@ -7,6 +7,7 @@ A plain mapping loads, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ def write_plan(plan: Plan, file: Path) -> None:
             os.fsync(stream.fileno())
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UsageError(
             f"{file} can't be written: {error.strerror}", remedy="name another file with --plan"
         ) from error
