@@ -319,3 +319,94 @@ def test_a_device_that_never_comes_back(bench: Bench) -> None:
     done = bench.execute()
 
     assert [action.path for action in done.left] == ["a.mp3", "sub/deep/empty", "sub/ü 💾.mp3"]
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_a_device_that_keeps_the_beginning_only(bench: Bench, *, checksum: bool) -> None:
+    """uMTP-Responder, when its disk is full: success, and the file is cut."""
+    bench.device.put("/Music/a.mp3", b"the version before")
+    bench.device.corrupt = lambda _name, content: content[:2]
+    sync, manifest = bench.run(checksum=checksum)
+    with manifest:
+        done = sync.execute(sync.full_plan())
+
+    assert set(done.failed) == {"a.mp3", "sub/ü 💾.mp3"}
+    assert bench.device.files() == {
+        "/Music/a.mp3": b"the version before",
+        "/Music/sub/deep/empty": b"",
+    }
+
+
+def test_a_file_that_is_written_to_while_it_is_sent(bench: Bench) -> None:
+    def written(name: str, content: bytes) -> bytes:
+        if name == "a.mp3":
+            bench.put("a.mp3", b"first, and more")
+        return content
+
+    bench.device.corrupt = written
+
+    done = bench.execute()
+
+    assert "written to" in done.failed["a.mp3"]
+    assert "/Music/a.mp3" not in bench.device.files()
+    bench.device.corrupt = lambda _name, content: content
+    assert bench.execute().failed == {}
+    assert bench.device.files() == bench.expected()
+
+
+def test_a_refused_send_leaves_no_part(bench: Bench) -> None:
+    bench.device.faults.append(("send", 1, True, StorageFull("200c")))
+
+    assert list(bench.execute().failed) == ["a.mp3"]
+    assert "/Music/a.mp3" not in bench.device.files()
+
+
+def test_what_was_proven_is_read_again_before_a_cut_replacement_is_finished(bench: Bench) -> None:
+    bench.device.put("/Music/a.mp3", b"the version before")
+    bench.device.faults.append(("rename", 1, False, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        bench.execute()
+    (temporary,) = [path for path in bench.device.files() if "~mtpsync" in path]
+    bench.device.put(temporary, b"fyrst")
+
+    assert bench.execute().failed == {}
+    assert bench.device.files()["/Music/a.mp3"] == b"first"
+
+
+def test_a_change_on_the_device_is_not_covered_by_an_older_proof(bench: Bench) -> None:
+    bench.execute()
+    bench.device.put("/Music/a.mp3", b"f1rst")
+
+    assert bench.execute().sent == 1
+    assert bench.device.files() == bench.expected()
+
+
+def test_a_session_that_is_lost_again_and_again_ends_the_run(bench: Bench) -> None:
+    for nth in range(1, 100):
+        bench.device.faults.append(("send", nth, False, DeviceLost("hung")))
+
+    done = bench.execute()
+
+    assert len(done.left) == 3
+    assert bench.device.count("send") < 10
+
+
+def test_objects_that_the_device_does_not_describe_are_no_proof_of_absence(bench: Bench) -> None:
+    bench.execute()
+    bench.device.undescribed = 2
+
+    found = bench.verify()
+
+    assert not found.in_sync
+    assert any("2 object(s)" in problem for problem in found.problems)
+
+
+def test_what_verify_read_is_remembered(bench: Bench) -> None:
+    for path, content in bench.expected().items():
+        bench.device.put(path, content)
+    bench.verify()
+    bench.device.calls.clear()
+
+    assert bench.verify(quick=True).remembered == 3
+    assert bench.execute().already == 3
+    assert bench.device.count("receive") == 0
