@@ -20,6 +20,7 @@ from mtpsync import mtp_client
 from mtpsync.config import Config, profile_file, read_profiles, state_folder, together
 from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, UsageError
 from mtpsync.manifest import Manifest
+from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
 from mtpsync.plan import Plan, read_plan, write_plan
 from mtpsync.report import Terminal, tell_done, tell_error, tell_found
@@ -66,6 +67,7 @@ class Asked:
     yes: bool
     dry_run: bool
     quick: bool
+    max_delete: int  # 0: take nothing away
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,13 +101,14 @@ def cli() -> None:
 @cli.command()
 @_shared
 @click.option("--quick", is_flag=True, help="Trust what was proven earlier and looks unchanged.")
-def verify(quick: bool, **said: Any) -> None:  # noqa: FBT001  # click passes flags so
+@click.option("--delete", is_flag=True, help="Plan to take away what only the device has.")
+def verify(*, quick: bool, delete: bool, **said: Any) -> None:
     """Compare both sides and write a plan; change nothing."""
     asked = _asked(said, quick=quick)
     with _Run(asked) as run:
         with Terminal(run.source_bytes, quiet=asked.as_json) as terminal:
             run.watch(terminal)
-            found = run.sync(terminal).verify(quick=quick)
+            found = run.sync(terminal).verify(quick=quick, delete=delete)
         plan_file = asked.plan or DEFAULT_PLAN
         write_plan(found.plan, plan_file)
         tell_found(found, plan_file, as_json=asked.as_json)
@@ -117,13 +120,15 @@ def verify(quick: bool, **said: Any) -> None:  # noqa: FBT001  # click passes fl
 @_shared
 @click.option("--yes", is_flag=True, help="Retry what failed once, without asking.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
-def execute(yes: bool, dry_run: bool, **said: Any) -> None:  # noqa: FBT001
+@click.option("--delete", is_flag=True, help="Take away what the plan says, into the trash.")
+@click.option("--max-delete", default=MAX_DELETE, show_default=True, help="Files, at most.")
+def execute(*, yes: bool, dry_run: bool, delete: bool, max_delete: int, **said: Any) -> None:
     """Do what the plan says.
 
     That is the one of --plan, else the latest retry plan, else execution_plan.json, else
     everything.
     """
-    asked = _asked(said, yes=yes, dry_run=dry_run)
+    asked = _asked(said, yes=yes, dry_run=dry_run, max_delete=max_delete if delete else 0)
     with _Run(asked) as run:
         done, retry = _execute(run, asked)
         again = bool(done.left) and (
@@ -156,10 +161,14 @@ def _execute(run: _Run, asked: Asked, plan_file: Path | None = None) -> tuple[Do
         else:
             recovered = sync.recover()
             done = sync.execute(plan or sync.full_plan())
+            if plan is not None and asked.max_delete and not done.left:
+                sync.take_away(plan, done, state_folder() / "vault", asked.max_delete)
     retry = None
     if asked.dry_run:
         for action in done.left:
             click.echo(f"{action.path}{'/' if action.is_folder else ''}  [{action.reason.value}]")
+        for extra in plan.extras if plan is not None and asked.max_delete else ():
+            click.echo(f"{extra.path}  [only on the device]")
         done = Done()
     elif done.left:
         retry = DATA / ".execution_retry" / f"{uuid.uuid4()}.json"
@@ -196,8 +205,34 @@ def _plan_file(run: _Run, asked: Asked) -> Path | None:
 
 
 @cli.command()
+@click.argument("run", required=False)
+@click.option("--storage")
+@click.option("--device", "serial")
+@click.option("--no-input", is_flag=True)
+def undo(run: str | None, storage: str | None, serial: str | None, *, no_input: bool) -> None:
+    """Bring back what the last `exec --delete` (or RUN) took away."""
+    device = mtp_client.open_device(serial)
+    try:
+        chosen = _storage(device, storage, no_input=no_input)
+        file = state_folder() / "manifest.sqlite"
+        with Manifest(file, device.info.serial, chosen.label) as manifest:
+            trash = Mirror(device, chosen, manifest, state_folder() / "vault")
+            back, failed = trash.undo(run)
+    finally:
+        device.close()
+    for path in back:
+        click.echo(f"{path} is back")
+    for why in failed:
+        click.echo(f"not back: {why}")
+    if not back and not failed:
+        click.echo("nothing was taken away")
+    if failed:
+        sys.exit(ExitCode.INCOMPLETE)
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True)
-def devices(as_json: bool) -> None:  # noqa: FBT001
+def devices(*, as_json: bool) -> None:
     """What is plugged in."""
     found = mtp_client.list_devices()
     if as_json:
@@ -213,7 +248,7 @@ def devices(as_json: bool) -> None:  # noqa: FBT001
 @click.option("--storage")
 @click.option("--device", "serial")
 @click.option("--no-input", is_flag=True)
-def ls(path: str, storage: str | None, serial: str | None, no_input: bool) -> None:  # noqa: FBT001
+def ls(path: str, storage: str | None, serial: str | None, *, no_input: bool) -> None:
     """What is in a folder of the device."""
     device = mtp_client.open_device(serial)
     try:
@@ -241,7 +276,10 @@ def _asked(said: dict[str, Any], **more: Any) -> Asked:
         serial=said.pop("serial"),
         checksum=said.pop("checksum"),
     )
-    return Asked(config=given, **{"yes": False, "dry_run": False, "quick": False, **said, **more})
+    return Asked(
+        config=given,
+        **{"yes": False, "dry_run": False, "quick": False, "max_delete": 0, **said, **more},
+    )
 
 
 def _log_to(file: Path | None) -> None:

@@ -27,6 +27,11 @@ CREATE TABLE IF NOT EXISTS replacing (
     size INTEGER NOT NULL, sha256 TEXT NOT NULL, state TEXT NOT NULL,
     PRIMARY KEY (serial, storage, path)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removed (
+    serial TEXT NOT NULL, storage TEXT NOT NULL, run TEXT NOT NULL, path TEXT NOT NULL,
+    kept TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (serial, storage, run, path)
+) WITHOUT ROWID;
 """
 VERSION = 1
 
@@ -52,6 +57,17 @@ class Replacing:
     size: int
     sha256: str  # of the local file; '' until it was proven
     state: str  # "sending" or "proven"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A file that a mirror took away, and where it is kept."""
+
+    run: str
+    path: str  # absolute on the storage
+    kept: str  # "device:PATH" in the trash folder, or "host:PATH"
+    size: int
+    sha256: str  # '' when it was moved on the device, and not read
 
 
 class Manifest:
@@ -150,6 +166,40 @@ class Manifest:
             )
             for path, temporary, size, sha256, state in rows
         ]
+
+    def remove(self, removed: Removed) -> None:
+        """It is about to leave its place."""
+        self._run(
+            "INSERT OR REPLACE INTO removed VALUES (?,?,?,?,?,?,?)",
+            removed.run,
+            removed.path,
+            removed.kept,
+            removed.size,
+            removed.sha256,
+        )
+
+    def restored(self, removed: Removed) -> None:
+        """It is back, or never left."""
+        self._run(
+            "DELETE FROM removed WHERE serial = ? AND storage = ? AND run = ? AND path = ?",
+            removed.run,
+            removed.path,
+        )
+
+    def removed(self, run: str | None = None) -> list[Removed]:
+        """What *run*, or else the last one, took away."""
+        rows = self._run(
+            "SELECT run, path, kept, size, sha256 FROM removed WHERE serial = ? AND storage = ?"
+            " ORDER BY run, path"
+        )
+        found = [
+            Removed(
+                run=str(of), path=str(path), kept=str(kept), size=int(str(size)), sha256=str(sha256)
+            )
+            for of, path, kept, size, sha256 in rows
+        ]
+        wanted = run or (found[-1].run if found else "")
+        return [each for each in found if each.run == wanted]
 
     def close(self) -> None:
         """Close the file."""

@@ -57,6 +57,14 @@ class Action:
     checked: bool = False  # size, time and remote are what must still be so
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """Something that the device has and the source has not."""
+
+    path: str  # relative
+    remote: Remote | None  # None: a folder
+
+
 @dataclass(slots=True, kw_only=True)
 class Plan:
     """Actions, folders before what is in them, and what they are about."""
@@ -67,6 +75,7 @@ class Plan:
     storage: str = ""
     made_s: float = 0.0
     actions: list[Action] = field(default_factory=list)
+    extras: list[Extra] = field(default_factory=list)  # to be taken away: a mirror's
 
     @property
     def bytes_to_send(self) -> int:
@@ -147,6 +156,7 @@ def write_plan(plan: Plan, file: Path) -> None:
         "serial": plan.serial,
         "storage": plan.storage,
         "actions": {action.path: _details(action) for action in plan.actions},
+        "delete": {extra.path: _remote(extra.remote) for extra in plan.extras},
     }
     temporary = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
@@ -171,9 +181,12 @@ def _details(action: Action) -> dict[str, Any]:
         if action.sha256 is not None:
             details["sha256"] = action.sha256
     if action.checked:
-        found = action.remote
-        details["remote"] = found and {"size": found.size_bytes, "modified": found.modified_s}
+        details["remote"] = _remote(action.remote)
     return details
+
+
+def _remote(found: Remote | None) -> dict[str, int] | None:
+    return None if found is None else {"size": found.size_bytes, "modified": found.modified_s}
 
 
 def read_plan(file: Path) -> Plan:
@@ -233,6 +246,9 @@ def _loaded(content: dict[str, Any]) -> Plan:
         if told is not None and not isinstance(told, dict):
             raise ValueError(f"{key!r}: its details are no object")
         plan.actions.append(_action(path, told, is_folder=kind == "dir"))
+    for path, found in _typed(head, "delete", dict, {}).items():
+        check_path(path, path)
+        plan.extras.append(Extra(path=path, remote=_seen_then(path, found)))
     plan.actions.sort(key=lambda action: (not action.is_folder, action.path))
     return plan
 
@@ -240,9 +256,6 @@ def _loaded(content: dict[str, Any]) -> Plan:
 def _action(path: str, told: dict[str, Any] | None, *, is_folder: bool) -> Action:
     if told is None:
         return Action(path=path, is_folder=is_folder)
-    found = told.get("remote")
-    if found is not None and not isinstance(found, dict):
-        raise ValueError(f"{path!r}: 'remote' is no object")
     try:
         reason = Reason(told.get("reason", Reason.ASKED.value))
     except ValueError as error:
@@ -254,12 +267,18 @@ def _action(path: str, told: dict[str, Any] | None, *, is_folder: bool) -> Actio
         size_bytes=_typed(told, "size", int, None),
         modified_ns=_typed(told, "modified_ns", int, None),
         sha256=_typed(told, "sha256", str, None),
-        remote=None
-        if found is None
-        else Remote(
-            size_bytes=_typed(found, "size", int, 0), modified_s=_typed(found, "modified", int, 0)
-        ),
+        remote=_seen_then(path, told.get("remote")),
         checked="remote" in told,
+    )
+
+
+def _seen_then(path: str, found: Any) -> Remote | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path!r}: 'remote' is no object")  # noqa: TRY004
+    return Remote(
+        size_bytes=_typed(found, "size", int, 0), modified_s=_typed(found, "modified", int, 0)
     )
 
 

@@ -96,6 +96,7 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
                     "in_sync": found.in_sync,
                     "plan": str(plan_file),
                     "actions": [_row(action) for action in plan.actions],
+                    "only_on_the_device": [extra.path for extra in plan.extras],
                     "bytes_to_send": plan.bytes_to_send,
                     "problems": found.problems,
                     "compared_files": found.compared_files,
@@ -108,6 +109,8 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
         )
         return
     _tell_actions(plan)
+    for extra in plan.extras[:SHOWN_MAX]:
+        click.echo(f"- {_shown(extra.path)}  [only on the device]")
     for problem in found.problems:
         click.echo(f"! {_shown(problem)}")
     if found.remembered:
@@ -155,6 +158,8 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
                     "failed": done.failed,
                     "left": [action.path for action in done.left],
                     "recovered": recovered,
+                    "taken_away": done.taken_away,
+                    "kept": done.kept,
                     "retry_plan": None if retry is None else str(retry),
                 },
                 ensure_ascii=False,
@@ -165,7 +170,9 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
         click.echo(_shown(told))
     sent = f"{done.sent} file(s) sent and proven ({done.sent_bytes:,} bytes)"
     click.echo(f"{sent}, {done.already} already there")
-    for path, why in done.failed.items():
+    if done.taken_away:
+        click.echo(f"{len(done.taken_away)} taken away; `mtpsync undo` brings the files back")
+    for path, why in [*done.failed.items(), *done.kept.items()]:
         click.echo(f"failed: {_shown(path)}: {_shown(why)}")
     if retry is not None:
         click.echo(f"{len(done.left)} action(s) are left for later: {retry}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from mtpsync import mirror
 from mtpsync.deliver import Delivery
 from mtpsync.errors import (
     Cancelled,
@@ -24,7 +25,7 @@ from mtpsync.manifest import Manifest, Proof
 from mtpsync.models import ROOT, Device, FileNode, FolderNode, StorageInfo
 from mtpsync.plan import Action, Plan, Reason, compare
 from mtpsync.preflight import preflight
-from mtpsync.scan import SourceFile, SourceTree, scan_device
+from mtpsync.scan import SourceFile, SourceTree, scan_device, scan_source
 from mtpsync.utils.checksum import Hashing
 from mtpsync.utils.retries import with_retries
 
@@ -64,7 +65,7 @@ class Found:
     @property
     def in_sync(self) -> bool:
         """Nothing to do, and nothing that could not be seen."""
-        return not self.plan.actions and not self.problems
+        return not self.plan.actions and not self.plan.extras and not self.problems
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class Done:
     already: int = 0
     failed: dict[str, str] = field(default_factory=dict)  # path: why
     left: list[Action] = field(default_factory=list)  # failed, or not come to
+    taken_away: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)  # to be taken away, and why not
 
 
 class Sync:
@@ -124,8 +127,10 @@ class Sync:
 
     # -- flow A ---------------------------------------------------------------------------------
 
-    def verify(self, *, quick: bool = False) -> Found:
+    def verify(self, *, quick: bool = False, delete: bool = False) -> Found:
         """Compare both sides. *quick*: what was proven and looks unchanged is not read again.
+
+        *delete*: what only the device has is to be taken away.
 
         Raises:
             DeviceLost: nothing is known.
@@ -133,6 +138,8 @@ class Sync:
         actions, problems = compare(self._source, self.remote)
         problems += self._source.troubles + self.remote.troubles
         found = Found(plan=self.plan_of([]), problems=problems)
+        if delete:
+            found.plan.extras = mirror.extras(self._source, self.remote)
         proofs = self._manifest.proofs() if quick else {}
         to_read = [a for a in actions if a.reason is Reason.UNPROVEN]
         with Hashing(self._source.files[a.path].path for a in to_read) as hashing:
@@ -278,6 +285,30 @@ class Sync:
             self._reporter.ended(action, outcome)
         done.left += waiting
         return done
+
+    def take_away(self, plan: Plan, done: Done, vault: Path, max_delete: int) -> None:
+        """Move into the trash what *plan* says that only the device has; noted in *done*.
+
+        Raises:
+            Refused: it could be a mistake; nothing was taken away.
+        """
+        if not plan.extras:
+            return
+        before = self.remote
+        self._look_again()
+        source = scan_source(self._source.root)
+        mirror.require_trust(plan.extras, source, before, self.remote, max_delete)
+        still = {extra.path for extra in mirror.extras(source, self.remote)}
+        trash = mirror.Mirror(self._device, self._storage, self._manifest, vault)
+        for extra in plan.extras:
+            try:
+                if extra.path not in still:
+                    raise DeviceError(f"{extra.path}: is in the source by now, or gone")
+                trash.take_away(extra, self.remote)
+            except (DeviceError, OSError) as error:
+                done.kept[extra.path] = str(error)
+            else:
+                done.taken_away.append(extra.path)
 
     def _with_reason(self, action: Action) -> Action:
         """A plan without reasons, or one for what is not here any more, is taken as it is."""

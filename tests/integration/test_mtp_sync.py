@@ -369,6 +369,11 @@ def test_what_was_proven_is_read_again_before_a_cut_replacement_is_finished(benc
     (temporary,) = [path for path in bench.device.files() if "~mtpsync" in path]
     bench.device.put(temporary, b"fyrst")
 
+    sync, manifest = bench.run()
+    with manifest:
+        (told,) = sync.recover()
+    assert "can't be finished" in told
+    assert "/Music/a.mp3" not in bench.device.files()
     assert bench.execute().failed == {}
     assert bench.device.files()["/Music/a.mp3"] == b"first"
 
