@@ -227,12 +227,10 @@ class Worker:
         several = sum(1 for _device in self._attached()) > 1
         for address, device in self._attached():
             found.append(device)
-            if serial is None and several:
-                continue
             session = self._opened(address, device)
             if session is None:
                 continue
-            matches = serial is None or device["serial"] == serial
+            matches = not several if serial is None else device["serial"] == serial
             if matches and chosen is None:
                 self._session, chosen = session, device
                 continue

@@ -86,13 +86,15 @@ class Session:
         """The error of a writing operation that said no."""
         return self.complaint().error(doing, naming=naming)
 
-    def unread(self, doing: str, storage: int = _ALL, parent: int = ROOT) -> Complaint:
-        """What the failure of a reading operation truly was.
+    def unread(
+        self, doing: str, storage: int = _ALL, parent: int = ROOT, said: Complaint | None = None
+    ) -> Complaint:
+        """What the failure of a reading operation truly was; *said*: what the stack held.
 
         Raises:
             DeviceLost: the session is out of step.
         """
-        said = self.complaint()
+        said = said or self.complaint()
         if said.kind() is errors.DeviceLost and said.code not in answers.UNCERTAIN:
             raise said.error(doing)
         truth = self.probe(storage, parent)
@@ -142,9 +144,11 @@ class Session:
                 if found:
                     return found
                 break
-            said = self.unread("asking for the storages")
-            if said.number is None:
+            said = self.complaint()
+            truth = self.unread("asking for the storages", said=said)
+            if said.number is None:  # whatever it says of folders that it does not show
                 break
+            said = truth
             if pause_s is not None:
                 time.sleep(pause_s)
         if said.number is not None:

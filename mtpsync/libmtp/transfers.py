@@ -154,7 +154,7 @@ def _source(path: str, size_bytes: int) -> Iterator[io.FileIO]:
         descriptor = os.open(path, os.O_RDONLY | _NOT_BLOCKING | _CLOSED_ON_EXEC)
     except OSError as error:
         raise errors.SourceChanged(f"{path} can't be read: {error.strerror}") from error
-    with io.FileIO(descriptor) as source:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise errors.SourceChanged(f"{path} is not a file any more")
@@ -162,7 +162,10 @@ def _source(path: str, size_bytes: int) -> Iterator[io.FileIO]:
             raise errors.SourceChanged(
                 f"{path} has {found.st_size} bytes, {size_bytes} were expected"
             )
-        yield source
+        with io.FileIO(descriptor, closefd=False) as source:
+            yield source
+    finally:
+        os.close(descriptor)
 
 
 def _fill(source: io.FileIO, buffer: Any, count: int, doing: str) -> None:
