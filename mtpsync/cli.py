@@ -9,7 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +18,7 @@ import click
 
 from mtpsync import mtp_client
 from mtpsync.config import Config, profile_file, read_profiles, state_folder, together
-from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, UsageError
+from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, NoDevice, UsageError
 from mtpsync.manifest import Manifest
 from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
@@ -175,7 +175,8 @@ def _execute(run: _Run, asked: Asked, plan_file: Path | None = None) -> tuple[Do
         left = sync.plan_of(done.left)
         write_plan(left, retry)
     if not asked.dry_run:
-        if given is not None and given.parent == DATA / ".execution_retry":
+        ours = given is not None and given.parent == DATA / ".execution_retry"
+        if given is not None and (ours or (given == DEFAULT_PLAN and not done.left)):
             given.unlink(missing_ok=True)  # what it had is done, or in the new one
         tell_done(done, recovered, retry, as_json=asked.as_json)
     return done, retry
@@ -211,6 +212,7 @@ def _plan_file(run: _Run, asked: Asked) -> Path | None:
 @click.option("--no-input", is_flag=True)
 def undo(run: str | None, storage: str | None, serial: str | None, *, no_input: bool) -> None:
     """Bring back what the last `exec --delete` (or RUN) took away."""
+    _log_to(None)
     device = mtp_client.open_device(serial)
     try:
         chosen = _storage(device, storage, no_input=no_input)
@@ -234,13 +236,19 @@ def undo(run: str | None, storage: str | None, serial: str | None, *, no_input: 
 @click.option("--json", "as_json", is_flag=True)
 def devices(*, as_json: bool) -> None:
     """What is plugged in."""
+    _log_to(None)
     found = mtp_client.list_devices()
     if as_json:
-        click.echo(json.dumps([each.as_dict() for each in found]))
-    for each in found if not as_json else ():
-        click.echo(str(each))
+        click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
+        return
+    for each in found:
+        click.echo(f"{each.serial or '-':24} {each.name}")
+        if each.why is not None:
+            click.echo(f"  can't be opened: {each.why}\n  {each.remedy}")
     if not found:
-        raise mtp_client.no_device()
+        raise NoDevice(
+            "no MTP device is plugged in", remedy="unlock the phone and choose File Transfer on it"
+        )
 
 
 @cli.command()
@@ -250,6 +258,7 @@ def devices(*, as_json: bool) -> None:
 @click.option("--no-input", is_flag=True)
 def ls(path: str, storage: str | None, serial: str | None, *, no_input: bool) -> None:
     """What is in a folder of the device."""
+    _log_to(None)
     device = mtp_client.open_device(serial)
     try:
         chosen = _storage(device, storage, no_input=no_input)
@@ -308,6 +317,8 @@ class _Run:
         profiles = read_profiles(file) if file is not None else {}
         general = profiles.get("", Config())
         first = together(asked.config, general)
+        if first.source is not None:
+            scan_source(first.source, deep=False)  # what is wrong here needs no device
         self._device: Device = mtp_client.open_device(first.serial)
         try:
             serial = self._device.info.serial
@@ -405,6 +416,9 @@ def _storage(device: Device, wanted: str | None, *, no_input: bool) -> StorageIn
 
 def main() -> None:
     """Entry point."""
+    root = logging.getLogger("mtpsync")
+    root.addHandler(logging.NullHandler())
+    root.propagate = False
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -415,7 +429,7 @@ def main() -> None:
         error.show()
         sys.exit(ExitCode.USAGE)
     except (Cancelled, DeviceLost, MtpSyncError) as error:
-        log.exception("the run ended")
+        log.error("%s", error)  # noqa: TRY400  # it is no defect
         tell_error(str(error), error.remedy)
         sys.exit(error.exit_code)
     except Exception as error:

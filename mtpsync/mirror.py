@@ -160,15 +160,35 @@ class Mirror:
         Raises:
             DeviceLost: the rest can still be brought back.
         """
-        back, failed = [], []
-        for removed in self._manifest.removed(run):
+        back: list[str] = []
+        failed: list[str] = []
+        wanted = self._manifest.removed(run)
+        for removed in wanted:
             try:
                 self._bring_back(removed)
             except (DeviceError, OSError) as error:
                 failed.append(f"{removed.path}: {error}")
             else:
                 back.append(removed.path)
+        if wanted and not failed:
+            self._tidy(wanted[0].run)
         return back, failed
+
+    def _tidy(self, run: str) -> None:
+        """The empty folders of *run* in the trash, and the trash when nothing else is in it."""
+        try:
+            tree = scan_device(self._device, self._storage, f"/{TRASH}/{run}")
+            nodes = list(tree.walk())
+            if tree.top is None or not tree.trusted or any(n.type == "file" for _p, n in nodes):
+                return
+            for _path, node in reversed(nodes):
+                self._device.delete(node.id)
+            self._device.delete(tree.top.id)
+            trash = scan_device(self._device, self._storage, f"/{TRASH}", deep=False)
+            if trash.top is not None and trash.trusted and not trash.top.children:
+                self._device.delete(trash.top.id)
+        except DeviceError as error:
+            log.info("empty folders stay in the trash: %s", error)
 
     def _bring_back(self, removed: Removed) -> None:
         folder, _, name = removed.path.rpartition("/")

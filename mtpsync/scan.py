@@ -44,8 +44,8 @@ class SourceTree:
     troubles: list[str] = field(default_factory=list)  # what is left out, and why
 
 
-def scan_source(root: Path) -> SourceTree:
-    """Everything below *root*: regular files and folders.
+def scan_source(root: Path, *, deep: bool = True) -> SourceTree:
+    """Everything below *root*: regular files and folders; not *deep*: whether it can be read.
 
     Symbolic links are not followed, and named in `troubles` as other special files are.
 
@@ -57,7 +57,10 @@ def scan_source(root: Path) -> SourceTree:
         if not root.is_dir():
             raise UsageError(f"{root} is not a folder", remedy="name the folder to send")
         tree = SourceTree(root)
-        _scan_folder(root, "", tree)
+        if deep:
+            _scan_folder(root, "", tree)
+        else:
+            os.listdir(root)
     except OSError as error:
         raise UsageError(f"{root} can't be read: {error.strerror}") from error
     return tree

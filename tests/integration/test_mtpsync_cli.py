@@ -1,0 +1,224 @@
+"""`mtpsync` as people run it, with the fake libmtp as the device."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simulators.fake_libmtp import FakeDevice, FakeUsb
+from tests.helpers.mtp import PROJECT, fake_library
+
+MUSIC = {"a.mp3": os.urandom(300_000), "sub/ü 💾.txt": b"hello", "sub/empty": b""}
+
+
+class Desk:
+    """A computer with a folder, and a phone."""
+
+    def __init__(self, work: Path, library: Path) -> None:
+        self.work = work
+        self.usb = FakeUsb(work / "usb")
+        self.phone: FakeDevice = self.usb.plug("android", serial="S1")
+        self.environment = {
+            **os.environ,
+            **self.usb.environment(),
+            "MTPSYNC_LIBMTP": str(library),
+            "MTPSYNC_STATE": str(work / "state"),
+            "PYTHONPATH": str(PROJECT),
+        }
+        for path, content in MUSIC.items():
+            self.put(path, content)
+
+    def put(self, path: str, content: bytes) -> None:
+        file = self.work / "music" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mtpsync", *words],
+            cwd=self.work,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, code: int = 0) -> str:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=100)
+        assert process.returncode == code, f"{process.returncode}\n{out}\n{err}"
+        return out + err
+
+    def on_the_phone(self) -> dict[str, bytes]:
+        return {
+            path.removeprefix("/Music/"): content
+            for path, content in self.phone.storage().tree().items()
+            if content is not None and path.startswith("/Music/")
+        }
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path, fake_library().resolve())
+    yield desk
+    held = subprocess.run(
+        ["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert held.stdout == "", "a process is left"
+
+
+def test_a_first_run(desk: Desk) -> None:
+    assert "S1" in desk.run("devices")
+    told = desk.run("verify", "music", "--dest", "/Music", code=1)
+    assert "a.mp3  [missing]" in told
+
+    plan = json.loads((desk.work / "execution_plan.json").read_text("utf-8"))
+    assert {key: kind for key, kind in plan.items() if not key.startswith("//")} == {
+        "sub/": "dir",
+        "a.mp3": "file",
+        "sub/ü 💾.txt": "file",
+        "sub/empty": "file",
+    }
+    assert "3 file(s) sent and proven" in desk.run("exec", "music", "--dest", "/Music")
+    assert desk.on_the_phone() == MUSIC
+    assert "in sync: 3" in desk.run("verify", "music", "--dest", "/Music")
+    assert not (desk.work / "data").exists()
+
+
+def test_the_specifications_form(desk: Desk) -> None:
+    desk.run("music", "--dest", "/Music", code=1)
+    desk.run("music", "--dest=/Music", "--mode=exec")
+    desk.run("--mode", "verify", "--no-checksum", "music", "--dest", "/Music")
+    assert desk.on_the_phone() == MUSIC
+    assert "verify or exec" in desk.run("music", "--mode", "both", code=2)
+
+
+def test_json_is_all_that_is_on_standard_output(desk: Desk) -> None:
+    process = desk.start("exec", "music", "--dest", "/Music", "--json")
+    out, _err = process.communicate(timeout=100)
+
+    assert json.loads(out)["sent"] == 3
+
+
+def test_a_second_exec_reads_nothing(desk: Desk) -> None:
+    desk.run("exec", "music", "--dest", "/Music")
+    before = len(desk.usb.ledger.calls("Get_File_To_Handler"))
+
+    told = json.loads(desk.run("exec", "music", "--dest", "/Music", "--json"))
+
+    assert (told["sent"], told["already_there"]) == (0, 3)
+    assert len(desk.usb.ledger.calls("Get_File_To_Handler")) == before
+
+
+def test_what_fails_is_in_a_retry_plan_that_goes_when_it_succeeded(desk: Desk) -> None:
+    desk.phone.inject({"on": "SendObjectInfo", "fault": "response", "code": 0x200F, "nth": 2})
+
+    told = desk.run("exec", "music", "--dest", "/Music", code=7)
+    assert "failed" in told
+    (retry,) = (desk.work / "data" / ".execution_retry").glob("*.json")
+    assert str(retry.relative_to(desk.work)) in told
+
+    desk.run("exec", "music", "--dest", "/Music")
+    assert not retry.exists()
+    assert desk.on_the_phone() == MUSIC
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"on": "SendObject", "fault": "io_error", "after_bytes": 1000},
+        {"on": "GetObject", "fault": "short_download", "after_bytes": 1000},
+        {"on": "SendObject", "fault": "crash", "after_bytes": 20_000},
+    ],
+    ids=lambda fault: fault["fault"],
+)
+def test_a_fault_in_the_middle_ends_well(desk: Desk, fault: dict[str, object]) -> None:
+    desk.phone.inject(fault)
+
+    first = desk.start("exec", "music", "--dest", "/Music")
+    first.communicate(timeout=100)
+    desk.run("exec", "music", "--dest", "/Music")
+
+    assert first.returncode in (0, 7)
+    assert desk.on_the_phone() == MUSIC
+
+
+def test_a_killed_run_is_finished_by_the_next_one(desk: Desk) -> None:
+    desk.run("exec", "music", "--dest", "/Music")
+    desk.put("a.mp3", os.urandom(400_000))
+    slow = {"on": "SendObject", "fault": "slow", "seconds": 3, "after_bytes": 100_000}
+    desk.phone.inject(slow)
+    process = desk.start("exec", "music", "--dest", "/Music")
+    until = time.monotonic() + 30
+    while not any("~mtpsync" in path for path in desk.phone.storage().tree()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert desk.on_the_phone()["a.mp3"] == MUSIC["a.mp3"]
+
+    desk.run("exec", "music", "--dest", "/Music")
+
+    expected = {**MUSIC, "a.mp3": (desk.work / "music" / "a.mp3").read_bytes()}
+    assert desk.on_the_phone() == expected
+
+
+def test_a_mirror_and_its_undo(desk: Desk) -> None:
+    desk.run("exec", "music", "--dest", "/Music")
+    (desk.work / "music" / "a.mp3").unlink()
+
+    assert "only on the device" in desk.run(
+        "verify", "music", "--dest", "/Music", "--delete", code=1
+    )
+    desk.run("exec", "music", "--dest", "/Music", "--delete")
+    assert "a.mp3" not in desk.on_the_phone()
+
+    assert "/Music/a.mp3 is back" in desk.run("undo")
+    assert desk.on_the_phone() == MUSIC
+
+
+def test_bad_input_gets_one_line_and_the_next_step(desk: Desk) -> None:
+    assert "no such" in desk.run("verify", "nowhere", code=2).lower()
+    assert "SOURCE_DIR" in desk.run("verify", code=2)
+    (desk.work / "plan.json").write_text('{"../x": "file"}')
+    assert "'../x'" in desk.run("exec", "music", "--plan", "plan.json", code=2)
+    assert "does not exist" in desk.run("exec", "music", "--plan", "none.json", code=2)
+    (desk.work / "mtpsync.toml").write_text("dest = 3\n")
+    told = desk.run("verify", "music", code=2)
+    assert "dest = 3" in told
+    assert "Traceback" not in told
+
+
+def test_a_profile_makes_a_bare_exec_work(desk: Desk) -> None:
+    (desk.work / "mtpsync.toml").write_text(
+        'source = "music"\n[device.S1]\ndest = "/Music"\nstorage = "internal"\n'
+    )
+
+    desk.run("exec")
+
+    assert desk.on_the_phone() == MUSIC
+
+
+def test_a_storage_is_never_guessed(desk: Desk) -> None:
+    desk.phone.unplug()
+    desk.usb.plug("android_card", serial="S2")
+
+    told = desk.run("verify", "music", code=2)
+
+    assert "--storage" in told
+
+
+def test_no_phone_and_a_locked_one(desk: Desk) -> None:
+    desk.phone.lock()
+    desk.run("verify", "music", code=5)
+    desk.phone.unplug()
+    assert "no MTP device" in desk.run("verify", "music", code=3)
