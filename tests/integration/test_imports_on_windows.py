@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import builtins, ctypes, importlib, os, pkgutil, signal, socket, subprocess, sys, types, warnings
 warnings.simplefilter("ignore")
-OURS = ("pyftpdrive", "simulators", "tests", "bootstrap", "conftest")
+OURS = ("pyftpdrive", "mtpsync", "simulators", "tests", "bootstrap", "conftest")
 NOT_THERE = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "syslog", "posix", "mfusepy"}
 FOR_LINUX = {
     "pyftpdrive.hosts.fuse", "simulators.lossy_disk.__main__", "tests.helpers.real_servers.main",
@@ -29,8 +29,8 @@ NEEDS_WINFSP = {
 
 def names():
     found = ["bootstrap", "conftest"]
-    for package in ("pyftpdrive", "simulators", "tests.helpers", "tests.scenario_runner",
-                    "tests.windows"):
+    for package in ("pyftpdrive", "mtpsync", "simulators", "tests.helpers",
+                    "tests.scenario_runner", "tests.unit", "tests.windows"):
         module = importlib.import_module(package)
         found.append(package)
         folder = getattr(module, "__path__", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,4 @@ def test_a_path_that_is_let_through_stays_below(path: str) -> None:
         check_path(path, path)
     except ValueError:
         return
-    below = Path("/root/folder")
-    resolved = Path(f"/root/folder/{path}").resolve()
-    assert resolved != below
-    assert resolved.is_relative_to(below)
+    assert posixpath.normpath(f"/root/folder/{path}").startswith("/root/folder/")
