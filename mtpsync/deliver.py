@@ -20,6 +20,7 @@ from pathlib import Path
 from mtpsync.errors import (
     ContentChanged,
     DeviceError,
+    DeviceLost,
     NameRefused,
     NameTaken,
     NotSupported,
@@ -119,8 +120,19 @@ class Delivery:
         self._manifest.end(path)
         return node
 
+    def _require(self, session: int, error: Exception | None = None) -> None:
+        """Refuse to go on with ids of another session: they may be other objects' by now.
+
+        Raises:
+            DeviceLost: look again.
+        """
+        if self._device.session != session:
+            why = f"; {error}" if error is not None else ""
+            raise DeviceLost(f"the device was opened again meanwhile{why}") from error
+
     def _send(self, path: str, name: str, file: SourceFile, folder_id: int) -> Transfer:
         """Send under *name*; what of it is left after a failure is removed."""
+        session = self._device.session
         try:
             sent = self._device.send(
                 self._storage.id,
@@ -131,9 +143,11 @@ class Delivery:
                 lambda done: self._tell(path, "send", done),
             )
             _require_unchanged(file)
-        except DeviceError:
+        except DeviceError as error:
+            self._require(session, error)
             self._clean(path, folder_id, name)
             raise
+        self._require(session)
         return sent
 
     def _clean(self, path: str, folder_id: int, name: str) -> None:
@@ -152,7 +166,7 @@ class Delivery:
         Raises:
             ContentChanged: the device has other bytes; they are removed.
         """
-        problem = ""
+        problem, session = "", self._device.session
         try:
             if self._read_back:
                 back = self._device.receive(
@@ -168,6 +182,7 @@ class Delivery:
                     problem = f"the device has {there} of {sent.size_bytes} bytes"
         except ContentChanged as error:
             problem = str(error)
+        self._require(session)
         if problem:
             self._device.delete(sent.object_id)
             self._manifest.end(path)

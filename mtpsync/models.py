@@ -82,6 +82,8 @@ class Device(Protocol):
     """
 
     info: DeviceInfo
+    session: int
+    """Counts the sessions. Ids of one mean nothing in the next: whoever holds ids looks here."""
 
     def storages(self) -> tuple[StorageInfo, ...]:
         """All storages, fresh.

@@ -98,6 +98,7 @@ class MtpDevice:
         self._place: tuple[int, int] = (0, 0)
         self._why_not = "the device is closed"
         self._counts = False
+        self.session = 0
         self._open(serial, patience.busy_pauses_s, (attached.Again,))
 
     # -- sessions ------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class MtpDevice:
         self._place = place
         self._counts = bool(answer["counts"])
         self._worker = worker
+        self.session += 1
 
     def _reopen(self) -> str:
         """After a loss: how it stands now, for a sentence's end."""

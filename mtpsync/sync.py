@@ -104,6 +104,7 @@ class Sync:
         self._checksum = checksum
         self._delivery = self._new_delivery()
         self.remote = scan_device(device, storage, dest, reporter.seen)
+        self._session = device.session
 
     def _new_delivery(self) -> Delivery:
         return Delivery(
@@ -160,8 +161,11 @@ class Sync:
         """Compare the bytes; None: they are equal, and it is noted."""
         if self._reporter.stopping:
             raise Cancelled("stopped; what was compared so far is remembered")
+        self._current()
         file, node = self._source.files[action.path], self.remote.find(action.path)
-        assert isinstance(node, FileNode)  # noqa: S101  # UNPROVEN says so
+        if not isinstance(node, FileNode):
+            found.problems.append(f"{action.path}: vanished from the device meanwhile")
+            return None
         found.compared_files += 1
         found.compared_bytes += node.size
         try:
@@ -245,9 +249,16 @@ class Sync:
             self._look_again()
         return told
 
-    def _look_again(self) -> None:
-        self._device.refresh()
+    def _look_again(self, *, afresh: bool = True) -> None:
+        if afresh:
+            self._device.refresh()
         self.remote = scan_device(self._device, self._storage, self._dest, self._reporter.seen)
+        self._session = self._device.session
+
+    def _current(self) -> None:
+        """Ids of the session that there is: the device may have been opened again silently."""
+        if self._device.session != self._session:
+            self._look_again(afresh=False)
 
     def execute(self, plan: Plan) -> Done:
         """Do what *plan* says; each action that fails is told, the rest goes on.
@@ -268,6 +279,7 @@ class Sync:
                 break
             action = waiting[0]
             try:
+                self._current()
                 outcome = self._do(action, proofs, done)
             except DeviceLost as error:
                 losses += 1
@@ -302,6 +314,7 @@ class Sync:
         trash = mirror.Mirror(self._device, self._storage, self._manifest, vault)
         for extra in plan.extras:
             try:
+                self._current()
                 if extra.path not in still:
                     raise DeviceError(f"{extra.path}: is in the source by now, or gone")
                 trash.take_away(extra, self.remote)

@@ -24,6 +24,10 @@ T = TypeVar("T")
 STORAGE = 0x10001
 
 
+class OpenedAgainError(DeviceError):
+    """An error after which the device was opened again, silently: all ids are others."""
+
+
 @dataclass(slots=True)
 class Thing:
     """A file or folder."""
@@ -47,6 +51,7 @@ class MemoryDevice:
     removable: bool = False
     read_only: bool = False
     undescribed: int = 0
+    session: int = 1
     corrupt: Callable[[str, bytes], bytes] = lambda _name, content: content
 
     def __post_init__(self) -> None:
@@ -194,6 +199,7 @@ class MemoryDevice:
         """All objects have other ids."""
 
         def refresh() -> None:
+            self.session += 1
             new = {each: next(self._ids) for each in self.things}
             for thing in self.things.values():
                 thing.parent = new.get(thing.parent, thing.parent)
@@ -214,11 +220,16 @@ class MemoryDevice:
         struck = [f for f in self.faults if f[:2] == (operation, self.count(operation))]
         for _operation, _nth, after, error in struck:
             if not after:
-                raise error
+                self._raise(error)
         result = work()
         for *_address, error in struck:
-            raise error
+            self._raise(error)
         return result
+
+    def _raise(self, error: Exception) -> None:
+        if isinstance(error, OpenedAgainError):
+            self.refresh()
+        raise error
 
     def _make(self, parent: int, name: str, content: bytes | None) -> int:
         made = next(self._ids)

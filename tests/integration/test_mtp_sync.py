@@ -19,7 +19,7 @@ from mtpsync.manifest import Manifest
 from mtpsync.plan import Action, Plan, Reason
 from mtpsync.scan import scan_source
 from mtpsync.sync import Done, Found, Sync
-from tests.helpers.mtp_device import MemoryDevice
+from tests.helpers.mtp_device import MemoryDevice, OpenedAgainError
 
 
 class Quiet:
@@ -415,3 +415,35 @@ def test_what_verify_read_is_remembered(bench: Bench) -> None:
     assert bench.verify(quick=True).remembered == 3
     assert bench.execute().already == 3
     assert bench.device.count("receive") == 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("operation", ["send", "receive", "metadata"])
+@pytest.mark.parametrize("old", [True, False], ids=["replaced", "new"])
+def test_a_device_that_is_opened_again_silently_has_other_ids(
+    bench: Bench, operation: str, *, after: bool, old: bool
+) -> None:
+    """Nothing else is taken for what was meant, and nothing else is deleted."""
+    for number in range(20):
+        bench.device.put(f"/Music/other {number}/a.mp3", b"not ours")
+    if old:
+        bench.device.put("/Music/a.mp3", b"the version before")
+    bench.device.faults.append((operation, 1, after, OpenedAgainError("02ff")))
+
+    bench.execute()
+    assert bench.execute().failed == {}
+
+    others = {f"/Music/other {number}/a.mp3": b"not ours" for number in range(20)}
+    assert bench.device.files() == {**bench.expected(), **others}
+
+
+def test_verify_reads_the_right_files_after_the_ids_changed(bench: Bench) -> None:
+    bench.execute()
+    bench.device.faults.append(
+        ("receive", bench.device.count("receive") + 1, False, OpenedAgainError("02ff"))
+    )
+
+    found = bench.verify()
+
+    assert found.plan.actions == []
+    assert len(found.problems) == 1  # the one that was being read
