@@ -20,8 +20,8 @@ from typing import Any
 from mtpsync import errors
 
 MESSAGE_MAX = 1 << 20
-ROWS_MAX = 200  # in one message; a name has 255 units at most, so these are far below MESSAGE_MAX
-NAME_MAX = 4096  # octets; a device with longer names is out of its mind
+ROWS_MAX = 100  # of a list in one message: below MESSAGE_MAX whatever their names are
+NAME_MAX = 512  # MTP's have 255 UTF-16 units at most; a device with longer names has none for us
 
 _LENGTH = struct.Struct("!I")
 _KINDS: dict[str, type[errors.MtpSyncError]] = {

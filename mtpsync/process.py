@@ -61,7 +61,7 @@ class WorkerProcess:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         words = [str(line.fileno()), str(control.fileno())]
         return subprocess.Popen(  # noqa: S603 (this Python, our module)
-            # -P: a folder in which somebody works may hold any json.py.
+            # -P, and another folder: the one in which somebody works may hold any json.py.
             [sys.executable, "-P", "-m", "mtpsync.worker", *words],
             stdin=subprocess.DEVNULL,
             stdout=self._log,

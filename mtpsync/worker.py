@@ -29,7 +29,7 @@ from typing import Any
 
 from mtpsync import errors
 from mtpsync.libmtp import abi, loader, transfers
-from mtpsync.libmtp.session import Row, Session, as_text
+from mtpsync.libmtp.session import Row, Session
 from mtpsync.messages import BrokenMessage, Message, Messages, encoded, failure
 
 DRAINED = frozenset({(0x1D6B, 0x0100)})  # vendor and product ids
@@ -199,9 +199,7 @@ class Worker:
             found["why"], found["text"] = _reason(text), text.strip()[-500:]
             return None
         session = Session(library, device)
-        serial = library.mtp.LIBMTP_Get_Serialnumber(device)
-        found["serial"] = as_text(serial)[:200].strip()
-        library.free(serial)
+        found["serial"] = session.serial()
         return session
 
     def _devices(self) -> Result:

@@ -25,7 +25,6 @@ _CLOSE_SESSION = 0x1003
 _ALL = 0xFFFFFFFF
 _UNKNOWN_64 = 2**64 - 1
 _STORAGES_MAX = 64
-_OBJECTS_MAX = 2_000_000  # of one folder; a list that is longer has no end
 _PAUSES_S = (0.2, 0.8)  # between attempts at something that changes nothing
 _READ_ONLY_TYPES, _REMOVABLE_TYPES = (1, 2), (2, 4)
 
@@ -110,7 +109,7 @@ class Session:
         """The fields of models.DeviceInfo."""
         struct = abi.MtpDevice.from_address(self.device)
         return {
-            "serial": self._told(self.mtp.LIBMTP_Get_Serialnumber),
+            "serial": self.serial(),
             "manufacturer": self._told(self.mtp.LIBMTP_Get_Manufacturername),
             "model": self._told(self.mtp.LIBMTP_Get_Modelname),
             "friendly_name": self._told(self.mtp.LIBMTP_Get_Friendlyname),
@@ -119,10 +118,15 @@ class Session:
             "can_read_parts": self._can(abi.CAPABILITY_GET_PARTIAL),
         }
 
+    def serial(self) -> str:
+        """The number by which it is known again; "" for devices that have none."""
+        return self._told(self.mtp.LIBMTP_Get_Serialnumber)
+
     def _told(self, function: Any) -> str:
         address = function(self.device)
         try:
-            return as_text(address)[:NAME_MAX].strip()
+            text = as_text(address)[:NAME_MAX].strip()
+            return text.encode("utf-8", "replace").decode()  # it is for people
         finally:
             self.library.free(address)
 
@@ -225,7 +229,7 @@ class Session:
             row = self._row(file, storage=storage, parent=parent)
             self.mtp.LIBMTP_destroy_file_t(at)
             at = following
-            if row["id"] not in seen and len(seen) < _OBJECTS_MAX:
+            if row["id"] not in seen:
                 seen.add(row["id"])
                 rows.append(row)
             if len(rows) >= ROWS_MAX:
@@ -357,7 +361,10 @@ class Session:
                 raise error
             raise self.taken(error, row["storage_id"], row["parent_id"], name)
         row = self.peek(number)
-        if row is not None and row["name"] != name:
+        if row is None:
+            self.unread(f"renaming object {number}")
+            raise errors.DeviceError(f"object {number} is not described after renaming it")
+        if row["name"] != name:
             raise errors.NameRefused(f"the device called {name!r} {row['name']!r}")
 
     def move(self, number: int, storage: int, parent: int) -> None:

@@ -450,6 +450,17 @@ def test_names_from_the_device_arrive_as_they_are(
         assert [one.name for one in d.open().children(ID, ROOT).objects] == [seen]
 
 
+@NEWER
+def test_longest_names_fit_into_messages(tmp_path: Path, monkeypatch: Patch, newer: bool) -> None:
+    name = "🎵" * 500
+    fault = {"on": "GetObjectInfo", "fault": "show_name", "nth": 0, "as_name": name}
+    with desk(tmp_path, monkeypatch, newer=newer, faults=[fault]) as d:
+        for number in range(250):
+            d.phone.storage().put(f"/{number}")
+
+        assert [one.name for one in d.open().children(ID, ROOT).objects] == [name] * 250
+
+
 def test_metadata(tmp_path: Path, monkeypatch: Patch) -> None:
     with desk(tmp_path, monkeypatch) as d:
         d.phone.storage().put("/a", b"abc")
@@ -678,6 +689,7 @@ def test_events_are_drained_where_that_is_needed(tmp_path: Path, monkeypatch: Pa
         device.close()
 
         assert d.phone.storage().tree() == {"/a": b"a"}
+        assert d.usb.ledger.calls("Release_Device") == []  # it races with the reading thread
         fresh = d.open()
         assert len(fresh.children(ID, ROOT).objects) == 1
 
