@@ -69,11 +69,11 @@ def _unavailable(found: dict[str, Any]) -> tuple[str, str]:
     """Why a device can't be opened, and the next step."""
     node = holders.node(found["bus"], found["number"])
     ids = found["vendor_id"], found["product_id"]
-    if found["why"] == "access" or (node.exists() and not os.access(node, os.R_OK | os.W_OK)):
-        return "this user may not open it", holders.permission(*ids)
     if found["why"] == "busy":
         having = holders.holders(node)
         return f"{holders.told(having)} has it open", holders.advice(having)
+    if found["why"] == "access" or (node.exists() and not os.access(node, os.R_OK | os.W_OK)):
+        return "this user may not open it", holders.permission(*ids)
     return f"it does not answer ({found.get('text', '')[-200:]})", REPLUG
 
 

@@ -157,37 +157,26 @@ class Worker:
             raise errors.DeviceLost("no device is open")
         return self._session
 
-    def _attached(self) -> Iterator[tuple[int, Result]]:
-        """The address of each record, valid until the next, and what it says."""
+    @contextlib.contextmanager
+    def _attached(self) -> Iterator[list[tuple[int, Result]]]:
+        """The address of each device's record, and what it says."""
         library = self._load()
         records, count = ctypes.c_void_p(), ctypes.c_int()
+        self._quiet(0)
         code = library.mtp.LIBMTP_Detect_Raw_Devices(ctypes.byref(records), ctypes.byref(count))
+        first = records.value or 0
         try:
-            if code == abi.ERROR_NO_DEVICE_ATTACHED:
-                return
-            if code != abi.ERROR_NONE:
+            if code not in (abi.ERROR_NONE, abi.ERROR_NO_DEVICE_ATTACHED):
                 raise errors.DeviceUnavailable(
-                    f"libmtp can't look for devices (error {code}): {self._noise()[-300:]}"
+                    f"libmtp can't look for devices (error {code}): {self._noise()[-300:].strip()}"
                 )
-            for number in range(count.value if records.value else 0):
-                address = (records.value or 0) + number * ctypes.sizeof(abi.RawDevice)
-                raw = abi.RawDevice.from_address(address)
-                entry = raw.device_entry
-                yield (
-                    address,
-                    {
-                        "vendor_id": entry.vendor_id,
-                        "product_id": entry.product_id,
-                        "vendor": (entry.vendor or b"").decode("utf-8", "replace"),
-                        "product": (entry.product or b"").decode("utf-8", "replace"),
-                        "bus": raw.bus_location,
-                        "number": raw.devnum,
-                        "serial": None,
-                        "why": None,
-                    },
-                )
+            addresses = [
+                first + number * ctypes.sizeof(abi.RawDevice)
+                for number in range(count.value if first and code == abi.ERROR_NONE else 0)
+            ]
+            yield [(at, _record(abi.RawDevice.from_address(at))) for at in addresses]
         finally:
-            library.free(records.value)
+            library.free(first)
 
     def _opened(self, address: int, found: Result) -> Session | None:
         """The device, open, its serial number in *found*; None: `why` there says why not."""
@@ -204,41 +193,35 @@ class Worker:
 
     def _devices(self) -> Result:
         """What is attached, each opened to read its serial number."""
-        found = []
-        for address, device in self._attached():
-            session = self._opened(address, device)
-            if session is not None:
-                found.append({**device, **_names(session)})
-                session.release()
-            else:
-                found.append(device)
-        return {"devices": found}
+        with self._attached() as attached:
+            for address, device in attached:
+                session = self._opened(address, device)
+                if session is not None:
+                    device.update(_names(session))
+                    session.release()
+            return {"devices": [device for _address, device in attached]}
 
     def _open(self, serial: str | None) -> Result:
         """Open the one that is there, or the one with that number; what was found besides.
 
         `info` None: it wasn't opened. `twins`: there is another one with that number.
         """
-        found: list[Result] = []
-        chosen: Result | None = None
-        twins = False
-        several = sum(1 for _device in self._attached()) > 1
-        for address, device in self._attached():
-            found.append(device)
-            session = self._opened(address, device)
-            if session is None:
-                continue
-            matches = not several if serial is None else device["serial"] == serial
-            if matches and chosen is None:
-                self._session, chosen = session, device
-                continue
-            twins = twins or matches
-            session.release()
-        if twins and self._session is not None:
-            self._session.release()
-            self._session = None
-        if self._session is None or chosen is None:
-            return {"info": None, "devices": found, "twins": twins}
+        with self._attached() as attached:
+            found = [device for _address, device in attached]
+            matching: list[tuple[Session, Result]] = []
+            for address, device in attached:
+                session = self._opened(address, device)
+                if session is None:
+                    continue
+                if len(attached) == 1 if serial is None else device["serial"] == serial:
+                    matching.append((session, device))
+                else:
+                    session.release()
+        if len(matching) != 1:
+            for session, _device in matching:
+                session.release()
+            return {"info": None, "devices": found, "twins": len(matching) > 1}
+        self._session, chosen = matching[0]
         if (chosen["vendor_id"], chosen["product_id"]) in DRAINED:
             self._drained = True
             threading.Thread(target=self._session.read_events, name="events", daemon=True).start()
@@ -311,6 +294,20 @@ def _reason(noise: str) -> str:
     if "busy" in lower:
         return "busy"
     return "failed"
+
+
+def _record(raw: abi.RawDevice) -> Result:
+    entry = raw.device_entry
+    return {
+        "vendor_id": entry.vendor_id,
+        "product_id": entry.product_id,
+        "vendor": (entry.vendor or b"").decode("utf-8", "replace"),
+        "product": (entry.product or b"").decode("utf-8", "replace"),
+        "bus": raw.bus_location,
+        "number": raw.devnum,
+        "serial": None,
+        "why": None,
+    }
 
 
 def _names(session: Session) -> Result:

@@ -97,7 +97,7 @@ class Session:
         if said.kind() is errors.DeviceLost and said.code not in answers.UNCERTAIN:
             raise said.error(doing)
         truth = self.probe(storage, parent)
-        if truth is None:
+        if truth is None or truth.kind() is errors.NotSupported:  # the session is in step
             return said
         if truth.kind() is errors.DeviceLost:
             raise truth.error(doing)

@@ -41,9 +41,9 @@ _FREEING: tuple[tuple[str, str], ...] = (
 )
 
 
-def node(bus: int, number: int, devices: Path = DEVICES) -> Path:
+def node(bus: int, number: int, devices: Path | None = None) -> Path:
     """The device's node."""
-    return devices / f"{bus:03}" / f"{number:03}"
+    return (devices or DEVICES) / f"{bus:03}" / f"{number:03}"
 
 
 def holders(device: Path, proc: Path = PROC) -> tuple[Holder, ...]:
@@ -122,13 +122,15 @@ def permission(vendor_id: int, product_id: int) -> str:
     )
 
 
-def forbidden(sysfs: Path = SYSFS, devices: Path = DEVICES) -> tuple[tuple[int, int, str], ...]:
+def forbidden(
+    sysfs: Path | None = None, devices: Path | None = None
+) -> tuple[tuple[int, int, str], ...]:
     """What looks like MTP and may not be opened: vendor and product ids, and a name.
 
     libmtp does not even detect such a device unless it is in its table.
     """
     found = []
-    for device in _entries(sysfs):
+    for device in _entries(sysfs or SYSFS):
         bus, number = _number(device / "busnum", 10), _number(device / "devnum", 10)
         vendor_id, product_id = _number(device / "idVendor", 16), _number(device / "idProduct", 16)
         if None in (bus, number, vendor_id, product_id):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from mtpsync.libmtp.loader import VARIABLE
+from mtpsync.models import Device
 from mtpsync.mtp_client import MtpDevice, Patience, open_device
+from mtpsync.utils import holders
 from simulators.fake_libmtp import FakeDevice, FakeUsb, Profile
 from tests.helpers.mtp import fake_library
 
@@ -56,6 +58,10 @@ class Desk:
         self.opened.append(device)
         return device
 
+    def as_device(self) -> Device:
+        """The same as the engine sees it; that it is one, mypy checks."""
+        return self.open()
+
     def source(self, data: bytes, name: str = "source") -> Path:
         """A local file."""
         file = self.folder / name
@@ -82,6 +88,8 @@ def desk(
 ) -> Iterator[Desk]:
     """A bus with one device; *plug* goes to `FakeUsb.plug`."""
     usb = FakeUsb(folder / "usb")
+    for place in ("DEVICES", "SYSFS"):  # this machine has devices of its own
+        monkeypatch.setattr(holders, place, folder / "none")
     for name, value in usb.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(VARIABLE, str(fake_library(newer=newer)))

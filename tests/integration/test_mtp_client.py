@@ -15,6 +15,7 @@ from mtpsync import errors
 from mtpsync.libmtp.loader import VARIABLE
 from mtpsync.models import ROOT
 from mtpsync.mtp_client import list_devices, open_device
+from mtpsync.utils import holders
 from simulators.fake_libmtp import FakeUsb, Storage
 from tests.helpers.mtp import PROJECT, fake_library
 from tests.helpers.mtp_client import HASTY, ID, QUICK, desk
@@ -98,6 +99,26 @@ def test_device_that_another_program_holds(tmp_path: Path, monkeypatch: Patch) -
         assert len(d.usb.ledger.calls("Open_Raw_Device_Uncached")) == 1 + len(QUICK.busy_pauses_s)
 
 
+def test_holder_of_a_device_is_named(tmp_path: Path, monkeypatch: Patch) -> None:
+    with desk(tmp_path, monkeypatch) as d:
+        d.phone.hold()
+        asked: list[Path] = []
+
+        def having(node: Path) -> tuple[holders.Holder, ...]:
+            asked.append(node)
+            return (holders.Holder(77, "gvfsd-mtp"),)
+
+        monkeypatch.setattr(holders, "holders", having)
+
+        with pytest.raises(
+            errors.DeviceUnavailable, match=r"gvfsd-mtp \(process 77\) has it open"
+        ) as busy:
+            d.open()
+
+        assert busy.value.remedy == "gio mount --unmount-scheme=mtp"
+        assert set(asked) == {tmp_path / "none" / "001" / "002"}
+
+
 def test_device_that_is_busy_for_a_moment_is_opened(tmp_path: Path, monkeypatch: Patch) -> None:
     with desk(tmp_path, monkeypatch, faults=[{"on": "Claim", "fault": "busy"}]) as d:
         d.open()
@@ -174,6 +195,7 @@ _PROGRAM = """
 import json, sys
 from mtpsync.models import ROOT
 from mtpsync.mtp_client import list_devices, open_device
+from mtpsync.utils import holders
 list_devices()
 device = open_device()
 print(json.dumps([one.name for one in device.children(0x10001, ROOT).objects]), flush=True)
@@ -330,6 +352,23 @@ def test_empty_folder_is_empty(tmp_path: Path, monkeypatch: Patch, newer: bool) 
         found = d.open().children(ID, ROOT)
 
         assert (found.objects, found.undescribed) == ((), 0 if newer else None)
+
+
+@NEWER
+def test_device_that_does_not_count_objects(
+    tmp_path: Path, monkeypatch: Patch, newer: bool
+) -> None:
+    with desk(tmp_path, monkeypatch, newer=newer) as d:
+        d.phone.inject({"on": "GetNumObjects", "fault": "response", "code": 0x2005, "nth": 0})
+        device = d.open()
+
+        assert device.children(ID, ROOT).objects == ()
+        d.phone.inject({"on": "GetObjectHandles", "fault": "response", "code": 0x2019, "nth": 0})
+        with pytest.raises(errors.ListingFailed):
+            device.children(ID, ROOT)
+        with pytest.raises(errors.Missing):
+            device.metadata(4711)
+        assert len(d.pids()) == 1
 
 
 @NEWER
