@@ -233,12 +233,18 @@ class MtpDevice:
     def _settled(self, doing: str, answer: Message) -> errors.MtpSyncError | OSError:
         """The error in an answer, after a session that is lost was replaced."""
         failed = answer["failed"]
+        if "trace" in answer:
+            log.error("%s: a defect of mtpsync:\n%s", doing, answer["trace"])
         error = raised(failed)
         if not failed["lost"]:
             return error
         if isinstance(error, errors.DeviceLost):
             return self._lost(str(error))
-        log.warning("%s: %s; the session was lost with it: %s", doing, error, self._reopen())
+        place, how = self._place, self._reopen()
+        log.warning("%s: %s; the session was lost with it: %s", doing, error, how)
+        if self._place != place and not isinstance(error, errors.Cancelled):
+            # Numbers of objects may be others now; the caller must know.
+            return errors.DeviceLost(f"{error}; it came back under another address")
         return error
 
     # -- looking -------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import socket
 import struct
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ from mtpsync.messages import BrokenMessage, Message, Messages, encoded, failure
 DRAINED = frozenset({(0x1D6B, 0x0100)})  # vendor and product ids
 CONTROL = struct.Struct("!Q")
 _NOISE_MAX = 2000
+_TRACE_MAX = 4000
 _LOG, _LOG_MAX = 1, 1 << 16
 
 Result = dict[str, Any]
@@ -117,7 +119,8 @@ class Worker:
         except (errors.MtpSyncError, OSError) as error:
             return {"failed": failure(error)}
         except Exception as error:  # noqa: BLE001 (the worker's loop: the parent decides)
-            return {"failed": failure(errors.MtpSyncError(f"{request['do']}: {error!r}"))}
+            told = failure(errors.MtpSyncError(f"{request['do']}: {error!r}"))
+            return {"failed": told, "trace": traceback.format_exc()[-_TRACE_MAX:]}
 
     def _tell(self, **message: Any) -> None:
         self._line.sendall(encoded({"n": self._number, **message}))

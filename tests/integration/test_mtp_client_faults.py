@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from mtpsync import errors
 from mtpsync.models import ROOT
-from mtpsync.mtp_client import MtpDevice
+from mtpsync.mtp_client import MtpDevice, list_devices
 from tests.helpers.mtp_client import HASTY, ID, Desk, desk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there is no libmtp for Windows")
@@ -236,3 +237,41 @@ def test_storage_that_is_taken_out_is_missing(tmp_path: Path, monkeypatch: Patch
             device.make_folder(card, ROOT, "a")
         assert len(device.storages()) == 1
         assert len(d.pids()) == 1
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("os.write(line, b'Device 0 (VID=18d1 and PID=4ee2)'); time.sleep(60)", "makes no sense"),
+        ("os.write(line, b'\\0\\0\\0\\2{}'); time.sleep(60)", "another question"),
+        ("sys.exit(3)", "ended with 3"),
+        ("os.close(line); os.close(control); time.sleep(60)", "stopped talking"),
+    ],
+)
+def test_worker_that_talks_nonsense_is_ended(
+    tmp_path: Path, monkeypatch: Patch, does: str, told: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys, time\n"
+        f"line, control = map(int, sys.argv[-2:])\n{does}\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr("mtpsync.process._END_S", 1.0)
+
+    with pytest.raises(errors.DeviceUnavailable, match=told):
+        list_devices(HASTY)
+
+
+def test_defect_of_the_worker_is_logged_and_no_loss(
+    tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with desk(tmp_path, monkeypatch) as d, caplog.at_level(logging.ERROR, "mtpsync"):
+        device = d.open()
+
+        with pytest.raises(errors.MtpSyncError, match="TypeError"):
+            device.delete("x")  # type: ignore[arg-type]
+
+        assert "Traceback" in caplog.text
+        assert device.children(ID, ROOT).objects == ()

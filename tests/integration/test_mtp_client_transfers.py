@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mtpsync import errors
+from mtpsync import errors, process
+from mtpsync.messages import Message
 from mtpsync.models import ROOT
 from mtpsync.mtp_client import MtpDevice
 from simulators.fake_libmtp import Storage
@@ -127,11 +128,27 @@ def test_target_that_can_not_be_written(tmp_path: Path, monkeypatch: Patch) -> N
 
         with pytest.raises(FileNotFoundError):
             device.receive(number, len(DATA), to=tmp_path / "nowhere" / "a")
-        if Path("/dev/full").exists():
-            monkeypatch.setattr("mtpsync.mtp_client.secrets.token_hex", lambda _n: "x")
-            (tmp_path / ".mtpsync-x").symlink_to("/dev/full")
-            with pytest.raises(FileExistsError):
-                device.receive(number, len(DATA), to=tmp_path / "a")
+        assert device.receive(number, len(DATA)).sha256 == sha256(DATA)
+        assert len(d.pids()) == 1
+
+
+def test_local_disk_that_is_full(tmp_path: Path, monkeypatch: Patch) -> None:
+    import resource
+
+    with desk(tmp_path, monkeypatch) as d:
+        d.phone.storage().put("/a", DATA)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # for the worker
+        try:
+            device = d.open()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        number = only(device).id
+
+        with pytest.raises(OSError, match="too large"):
+            device.receive(number, len(DATA), to=tmp_path / "a")
+
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["usb"]
         assert device.receive(number, len(DATA)).sha256 == sha256(DATA)
         assert len(d.pids()) == 1
 
@@ -386,6 +403,24 @@ def test_stopping_nothing_does_not_stop_the_next_transfer(
         threading.Event().wait(0.1)
 
         assert sent(d, device).size_bytes == len(DATA)
+
+
+def test_stop_that_comes_with_the_request_is_for_this_one(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    with desk(tmp_path, monkeypatch, bytes_per_s=1_000_000) as d:
+        device = d.open()
+        real = process.encoded
+
+        def encoded(message: Message) -> bytes:
+            if message["do"] == "send":
+                device.cancel()
+            return real(message)
+
+        monkeypatch.setattr(process, "encoded", encoded)
+
+        with pytest.raises(errors.Cancelled):
+            sent(d, device, bytes(3_000_000))
 
 
 def test_ctrl_c_in_the_middle_leaves_no_answer_to_the_wrong_question(
