@@ -298,6 +298,16 @@ def test_storages_that_can_not_be_told_are_no_lock(tmp_path: Path, monkeypatch: 
         assert len(device.storages()) == 1
 
 
+def test_old_complaints_are_not_taken_for_new_ones(tmp_path: Path, monkeypatch: Patch) -> None:
+    """Opening a locked phone leaves one on the error stack."""
+    with desk(tmp_path, monkeypatch) as d:
+        d.phone.lock()
+        device = d.open()
+        d.phone.unlock()
+
+        assert device.children(ID, ROOT).objects == ()
+
+
 # -- lists -----------------------------------------------------------------------------------------
 
 NEWER = pytest.mark.parametrize("newer", [False, True])

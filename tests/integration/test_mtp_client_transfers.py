@@ -169,7 +169,7 @@ def test_byte_that_is_changed_on_its_way_shows_in_the_digest(
         assert device.receive(number, len(DATA)).sha256 == sha256(DATA)
 
 
-@pytest.mark.parametrize("expected", [len(DATA) - 1, len(DATA) + 1, 0])
+@pytest.mark.parametrize("expected", [len(DATA) - 1, len(DATA) + 1, 0, 20_000])
 def test_object_of_another_length_is_told(
     tmp_path: Path, monkeypatch: Patch, expected: int
 ) -> None:
@@ -181,6 +181,8 @@ def test_object_of_another_length_is_told(
         with pytest.raises(errors.ContentChanged):
             device.receive(number, expected, to=tmp_path / "a")
         assert not (tmp_path / "a").exists()
+        (call,) = d.usb.ledger.calls("Get_File_To_Handler")
+        assert (call.bytes or 0) <= expected + 16384  # it isn't read for as long as it likes
         assert device.receive(number, len(DATA)).sha256 == sha256(DATA)
 
 
