@@ -41,6 +41,7 @@ from mtpsync.models import (
     Transfer,
 )
 from mtpsync.process import Hear, WorkerLost, WorkerProcess
+from mtpsync.sent import Sent
 from mtpsync.utils import names
 
 log = logging.getLogger(__name__)
@@ -330,8 +331,9 @@ class MtpDevice:
     ) -> Transfer:
         """See `models.Device`.
 
-        That libmtp says no means little once it took all bytes: the folder is looked at in a fresh
-        session, and a file that is there, whole and under its name, was sent.
+        That libmtp says no means little once it took all bytes: the folder is listed, and a file
+        that is there, whole and under its name, was sent. One that is there in another way is
+        looked at again in fresh sessions: the device may need a moment, and libmtp remembers sizes.
         """
         _must_be_name(name)
         doing = f"sending {name!r}"
@@ -345,7 +347,7 @@ class MtpDevice:
                 },
             )  # fmt: skip
             known = answer.get("known") or answer.get("done") or {}
-            sent = _Sent(storage_id, parent_id or ROOT, name, size_bytes, place, known)
+            sent = Sent(storage_id, parent_id or ROOT, name, size_bytes, place, known)
             error = self._settled(doing, answer) if "failed" in answer else None
             if error is not None and (self._worker is None or not sent.may_be_there(error)):
                 raise error
@@ -354,7 +356,7 @@ class MtpDevice:
             progress(size_bytes)
         return Transfer(object_id=number, size_bytes=size_bytes, sha256=sent.sha256)
 
-    def _found(self, sent: _Sent, error: errors.MtpSyncError | OSError | None) -> int:
+    def _found(self, sent: Sent, error: errors.MtpSyncError | OSError | None) -> int:
         """The number of what was sent, which the device doesn't describe as it should, or denies.
 
         Raises:
@@ -362,16 +364,18 @@ class MtpDevice:
             DeviceLost: the device came back under another address meanwhile.
             MtpSyncError: *error*; it isn't there.
         """
-        row = None
+        row: RemoteObject | None = None
+        rows: tuple[RemoteObject, ...] = ()
         for look, pause_s in enumerate(self._patience.settle_pauses_s):
             time.sleep(pause_s)
-            if look or not isinstance(error, errors.DeviceLost):  # after a loss it is fresh already
+            if look:  # new objects show in any session; what is known of them may be old
                 self.refresh()
             if self._place != sent.place:
                 raise errors.DeviceLost(
                     f"sending {sent.name!r}: the device came back under another address"
                 ) from error
-            row = sent.among(self.children(sent.storage, sent.parent).objects, denied=bool(error))
+            rows = self.children(sent.storage, sent.parent).objects
+            row = sent.among(rows, denied=bool(error))
             if sent.is_settled(row) or (row is None and error is not None):
                 break
         if row is None:
@@ -379,7 +383,7 @@ class MtpDevice:
                 f"sending {sent.name!r}: the device says done, and does not have it"
             )
         if row.name != sent.name:
-            if row.size_bytes == sent.size_bytes and not row.is_folder:
+            if sent.is_surely(row, rows):
                 self.delete(row.id)
             raise errors.NameRefused(f"the device called {sent.name!r} {row.name!r}")
         if row.size_bytes != sent.size_bytes:
@@ -419,52 +423,6 @@ class MtpDevice:
         if progress is not None:
             progress(size_bytes)
         return Transfer(object_id=object_id, size_bytes=done["bytes"], sha256=done["sha256"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A file on its way, and what the worker knows of it."""
-
-    storage: int
-    parent: int
-    name: str
-    size_bytes: int
-    place: tuple[int, int]  # of the device when it was sent
-    known: dict[str, Any]
-
-    @property
-    def number(self) -> int:
-        return int(self.known.get("id", 0))
-
-    @property
-    def sha256(self) -> str:
-        return str(self.known.get("sha256", ""))
-
-    def as_told(self) -> bool:
-        """Whether the device describes it as it was sent."""
-        seen = self.known.get("seen")
-        return bool(seen and seen["name"] == self.name and seen["size_bytes"] == self.size_bytes)
-
-    def may_be_there(self, error: errors.MtpSyncError | OSError) -> bool:
-        """Whether *error* leaves open that the device has all of it."""
-        if isinstance(error, errors.Cancelled | errors.SourceChanged) or not self.number:
-            return False
-        return bool(self.known.get("bytes") == self.size_bytes)
-
-    def among(self, rows: tuple[RemoteObject, ...], *, denied: bool) -> RemoteObject | None:
-        """It, in its folder.
-
-        By the number that it got; by its name only when nobody *denied* that it is there, as that
-        may be an older object's.
-        """
-        for row in rows:
-            if row.id == self.number:
-                return row
-        return next((row for row in rows if row.name == self.name and not denied), None)
-
-    def is_settled(self, row: RemoteObject | None) -> bool:
-        """Whether looking again won't change it."""
-        return row is not None and (row.name != self.name or row.size_bytes == self.size_bytes)
 
 
 _ROW = ("id", "parent_id", "storage_id", "name", "size_bytes", "modified_s", "is_folder")

@@ -227,6 +227,17 @@ def test_file_that_gets_another_name_is_refused_and_removed(
         assert d.phone.storage().tree() == {"/a": b"old"}
 
 
+def test_nothing_is_removed_that_may_be_something_else(tmp_path: Path, monkeypatch: Patch) -> None:
+    with desk(tmp_path, monkeypatch, "samsung") as d:
+        d.phone.storage().put("/a", b"same size")
+        device = d.open()
+
+        with pytest.raises(errors.NameRefused, match="dup0"):
+            sent(d, device, b"size same")
+        assert d.phone.storage().get("/a") == b"same size"
+        assert len(d.phone.storage().tree()) == 2
+
+
 def test_file_that_changes_under_us_is_told_and_nothing_stays(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -299,6 +310,7 @@ def test_refusal_of_a_file_that_is_there_whole_is_no_refusal(
 
         calls = d.usb.ledger.calls("Send_File_From_Handler")
         assert [call.result for call in calls] == [-1]
+        assert device.session == 1
         assert device.receive(up.object_id, len(DATA)).sha256 == up.sha256 == sha256(DATA)
 
 

@@ -19,6 +19,8 @@ from mtpsync.messages import (
     failure,
     raised,
 )
+from mtpsync.models import ROOT, RemoteObject
+from mtpsync.sent import Sent
 from mtpsync.utils import holders, names
 from mtpsync.worker import _reason
 
@@ -334,3 +336,80 @@ def test_missing_library_comes_with_the_next_step(
 def test_windows_has_no_libmtp() -> None:
     with pytest.raises(errors.DeviceUnavailable, match="Windows"):
         loader.load("win32", {})
+
+
+# -- which object it is ----------------------------------------------------------------------------
+
+
+def row(number: int, name: str, size: int = 5) -> RemoteObject:
+    return RemoteObject(
+        id=number, parent_id=ROOT, storage_id=1, name=name, size_bytes=size, modified_s=0,
+        is_folder=False,
+    )  # fmt: skip
+
+
+def sent(**known: object) -> Sent:
+    return Sent(1, ROOT, "a", 5, (1, 2), {"id": 7, "bytes": 5, **known})
+
+
+@pytest.mark.parametrize(
+    ("rows", "denied", "number"),
+    [
+        ([row(6, "a"), row(7, "b")], False, 7),  # the number it got goes before its name
+        ([row(6, "a")], False, 6),
+        ([row(6, "a")], True, None),  # an older one, for all that is known
+        ([row(7, "a", 3)], True, 7),
+        ([], False, None),
+    ],
+)
+def test_what_was_sent_is_found_in_its_folder(
+    rows: list[RemoteObject], denied: bool, number: int | None
+) -> None:
+    found = sent().among(tuple(rows), denied=denied)
+
+    assert (found and found.id) == number
+
+
+@pytest.mark.parametrize(
+    ("rows", "surely"),
+    [
+        ([row(7, "b")], True),
+        ([row(7, "b"), row(6, "a")], False),  # the number may have been a guess
+        ([row(7, "b"), row(6, "a", 4)], True),
+        ([row(7, "b", 4)], False),
+    ],
+)
+def test_what_has_another_name_is_removed_only_when_it_is_surely_ours(
+    rows: list[RemoteObject], surely: bool
+) -> None:
+    assert sent().is_surely(rows[0], tuple(rows)) is surely
+
+
+@pytest.mark.parametrize(
+    ("known", "error", "may"),
+    [
+        ({}, errors.DeviceError("x"), True),
+        ({}, errors.DeviceLost("x"), True),
+        ({}, errors.Cancelled("x"), False),
+        ({}, errors.SourceChanged("x"), False),
+        ({"bytes": 4}, errors.DeviceError("x"), False),
+        ({"id": 0}, errors.DeviceError("x"), False),
+    ],
+)
+def test_refused_file_may_be_there_when_all_of_it_was_taken(
+    known: dict[str, object], error: errors.MtpSyncError, may: bool
+) -> None:
+    assert sent(**known).may_be_there(error) is may
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"name": "a", "size_bytes": 5}, True),
+        ({"name": "A", "size_bytes": 5}, False),
+        ({"name": "a", "size_bytes": 0}, False),
+        (None, False),
+    ],
+)
+def test_device_describes_what_was_sent(seen: dict[str, object] | None, told: bool) -> None:
+    assert sent(seen=seen).as_told() is told
