@@ -207,11 +207,12 @@ def test_full_store_that_answers_success(tmp_path: Path, monkeypatch: Patch) -> 
             sent(d, device)
 
 
+@pytest.mark.parametrize("profile", ["android", "android_proplist"])  # libmtp remembers sizes
 @pytest.mark.parametrize("empty", [True, False])
 def test_device_that_needs_a_moment_to_know_what_it_got(
-    tmp_path: Path, monkeypatch: Patch, empty: bool
+    tmp_path: Path, monkeypatch: Patch, empty: bool, profile: str
 ) -> None:
-    with desk(tmp_path, monkeypatch, "android", index_listings=1, index_empty=empty) as d:
+    with desk(tmp_path, monkeypatch, profile, index_listings=1, index_empty=empty) as d:
         assert sent(d, d.open()).size_bytes == len(DATA)
 
 
