@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,12 @@ def all_steps(steps: list[Step]) -> list[Step]:
     return found
 
 
-class _Reader:
+class Reader:
     """One file being read."""
+
+    hosts: tuple[str, ...] = HOSTS
+    top: tuple[str, ...] = _TOP
+    checklist = "scenarios/checklist.toml"
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -125,12 +130,19 @@ class _Reader:
             raise self.fail("a list with at least one step is wanted", *place)
         return [self.step(found, *place, number) for number, found in enumerate(raw)]
 
-    def step(self, found: object, *place: str | int) -> Step:
+    def action(
+        self, found: object, known: Iterable[str], *place: str | int
+    ) -> tuple[str, dict[str, Any]]:
+        """A step's one action, and what goes with it."""
         if not isinstance(found, dict) or len(found) != 1:
             raise self.fail("a step is one action: { write = { … } }", *place)
         ((action, arguments),) = found.items()
-        if action not in STEPS:
-            raise self.unknown(action, sorted(STEPS), "the list of steps", *place)
+        if action not in known:
+            raise self.unknown(action, sorted(known), "the list of steps", *place)
+        return action, arguments
+
+    def step(self, found: object, *place: str | int) -> Step:
+        action, arguments = self.action(found, STEPS, *place)
         here = (*place, action)
         shape = STEPS[action]
         shape = Shape(shape.needs, {"within_s": seconds, "error": self.error_word, **shape.takes})
@@ -182,8 +194,8 @@ class _Reader:
         """id, why, covers, hosts, seed, logs."""
         raw = self.raw
         for key in raw:
-            if key not in _TOP:
-                raise self.unknown(key, list(_TOP), "a scenario")
+            if key not in self.top:
+                raise self.unknown(key, list(self.top), "a scenario")
         for key in _NEEDED:
             if not raw.get(key):
                 raise self.fail(f"{key} is missing")
@@ -196,15 +208,13 @@ class _Reader:
             if len(value) != len(set(value)):
                 raise self.fail(f"{key} names something twice", key)
         for number, host in enumerate(raw["hosts"]):
-            if host not in HOSTS:
-                raise self.fail(f"{host!r} is none of: {', '.join(HOSTS)}", "hosts", number)
+            if host not in self.hosts:
+                raise self.fail(f"{host!r} is none of: {', '.join(self.hosts)}", "hosts", number)
         for number, item in enumerate(raw["covers"]):
             if item not in known_items:
                 close = difflib.get_close_matches(item, known_items, n=1)
                 meant = f": did you mean {close[0]!r}?" if close else ""
-                raise self.fail(
-                    f"scenarios/checklist.toml has no {item!r}{meant}", "covers", number
-                )
+                raise self.fail(f"{self.checklist} has no {item!r}{meant}", "covers", number)
         if not isinstance(raw["why"], str):
             raise self.fail("why is a text", "why")
         if type(raw.get("seed", 0)) is not int:
@@ -232,7 +242,7 @@ def load(file: Path, known_items: set[str]) -> Scenario:
     Raises:
         ScenarioError: with file, line and what would be right.
     """
-    reader = _Reader(file)
+    reader = Reader(file)
     raw = reader.raw
     reader.head(known_items)
     server = reader.table(raw.get("server", {}), SERVER, "server", "server")

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 COLUMNS = ("direct", "fuse", "winfsp", "real")
+MTP_COLUMNS = ("fake",)
 ABSENT = {"fuse": "not here", "real": "not here"} if sys.platform == "win32" else {}
 """Columns that this platform can't fill, and what their cells say."""
 
@@ -100,9 +101,21 @@ class Matrix:
         texts += [f"{outcomes['skipped']} skipped"] if outcomes["skipped"] else []
         return ", ".join(texts), "passed" if outcomes["passed"] else "none"
 
-    def lines(self, checklist: Checklist) -> list[str]:
-        """The matrix as text."""
-        head = "".join(f"{column:>{WIDTH}}" for column in COLUMNS)
+    def has(self, checklist: Checklist) -> bool:
+        """Whether anything of *checklist* ran."""
+        items = {item for section in checklist.values() for item in section}
+        return any(items & set(result.subject.covers) for result in self.results)
+
+    def lines(self, checklist: Checklist, mtpsync: Checklist | None = None) -> list[str]:
+        """The matrix as text; *mtpsync*: the second program's items, when any of them ran."""
+        lines = [*self._table(checklist, COLUMNS), *places()]
+        if mtpsync is not None and self.has(mtpsync):
+            own = self._table(mtpsync, MTP_COLUMNS)
+            lines = [*lines, "", *own] if self.has(checklist) else [*own, places()[0]]
+        return lines
+
+    def _table(self, checklist: Checklist, columns: tuple[str, ...]) -> list[str]:
+        head = "".join(f"{column:>{WIDTH}}" for column in columns)
         lines = [f"{'':{ITEM_WIDTH + 2}}{head}"]
         for section, items in checklist.items():
             lines.append(section)
@@ -111,9 +124,9 @@ class Matrix:
                 if later:
                     lines.append(f"  {name:{ITEM_WIDTH}}  later: {later}")
                     continue
-                cells = "".join(f"{self.cell(item, column)[0]:>{WIDTH}}" for column in COLUMNS)
+                cells = "".join(f"{self.cell(item, column)[0]:>{WIDTH}}" for column in columns)
                 lines.append(f"  {name:{ITEM_WIDTH}}{cells}")
-        return [*lines, *places()]
+        return lines
 
     def _scenarios(self) -> Iterable[str]:
         """Rows of the page's second table, failures first."""
@@ -130,30 +143,42 @@ class Matrix:
                 f"<td>{result.seconds:.1f} s</td></tr>"
             )
 
-    def page(self, checklist: Checklist, slowest: Iterable[str] = ()) -> str:
+    def _rows(self, checklist: Checklist, columns: tuple[str, ...]) -> str:
+        """One table of the page."""
+        rows = []
+        for section, items in checklist.items():
+            rows.append(f"<tr><th colspan={len(columns) + 1}>{escape(section)}</th></tr>")
+            for item, later in items.items():
+                if later:
+                    cells = f'<td class="none" colspan={len(columns)}>later: {escape(later)}</td>'
+                else:
+                    found = [self.cell(item, column) for column in columns]
+                    cells = "".join(f'<td class="{name}">{text}</td>' for text, name in found)
+                rows.append(f"<tr><td>{escape(item)}</td>{cells}</tr>")
+        head = "".join(f"<th>{column}</th>" for column in columns)
+        return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+    def page(
+        self,
+        checklist: Checklist,
+        slowest: Iterable[str] = (),
+        mtpsync: Checklist | None = None,
+    ) -> str:
         """The matrix and every scenario, as one HTML page that needs nothing else.
 
         *slowest*: lines about the callbacks that programs waited longest for.
         """
         waited = escape("\n".join(slowest) or "nothing was measured")
-        rows = []
-        for section, items in checklist.items():
-            rows.append(f"<tr><th colspan={len(COLUMNS) + 1}>{escape(section)}</th></tr>")
-            for item, later in items.items():
-                if later:
-                    cells = f'<td class="none" colspan={len(COLUMNS)}>later: {escape(later)}</td>'
-                else:
-                    found = [self.cell(item, column) for column in COLUMNS]
-                    cells = "".join(f'<td class="{name}">{text}</td>' for text, name in found)
-                rows.append(f"<tr><td>{escape(item)}</td>{cells}</tr>")
-        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
+        own = ""
+        if mtpsync is not None:
+            own = f"<h2>mtpsync: item × host</h2>{self._rows(mtpsync, MTP_COLUMNS)}"
         counts = Counter(result.outcome for result in self.results)
         summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
         return (
             f"<!doctype html><meta charset=utf-8><title>Scenarios</title><style>{_STYLE}</style>"
             f"<h1>Scenarios</h1><p>{summary}</p>"
             f"<p>{'<br>'.join(escape(line) for line in places())}</p><h2>Item × host</h2>"
-            f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+            f"{self._rows(checklist, COLUMNS)}{own}"
             f"<h2>How long programs waited</h2><pre>{waited}</pre><h2>Every scenario</h2><table>"
             "<tr><th>scenario</th><th>why</th><th>host</th><th>server</th><th></th><th>time</th>"
             f"</tr>{''.join(self._scenarios())}</table>"
@@ -161,10 +186,14 @@ class Matrix:
 
 
 def write_page(
-    matrix: Matrix, checklist: Checklist, directory: Path, slowest: Iterable[str] = ()
+    matrix: Matrix,
+    checklist: Checklist,
+    directory: Path,
+    slowest: Iterable[str] = (),
+    mtpsync: Checklist | None = None,
 ) -> Path:
     """Write the page into *directory*; return where."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "scenarios.html"
-    target.write_text(matrix.page(checklist, slowest), encoding="utf-8")
+    target.write_text(matrix.page(checklist, slowest, mtpsync), encoding="utf-8")
     return target

@@ -14,30 +14,34 @@ from typing import Any
 
 import pytest
 
+from simulators.fake_libmtp import CompilerMissingError, build
 from simulators.fake_winfsp import wheel
 from tests.helpers import capabilities, real_servers
+from tests.scenario_runner import mtp_execution, mtp_grammar
 from tests.scenario_runner.callbacks import Measured, Slowest
 from tests.scenario_runner.execution import HOSTS, ScenarioFailed, run
 from tests.scenario_runner.grammar import Scenario, ScenarioError, all_steps, load
 from tests.scenario_runner.matrix import ABSENT, Checklist, Matrix, Result, Subject, write_page
+from tests.scenario_runner.mtp_grammar import MtpScenario
 from tests.scenario_runner.winfsp_host import excluded
 
 PROPERTY = "scenario"
 CALLBACKS = "callbacks"  # both travel with the report, so from xdist's workers, too
 FUSE_NEEDS = ("fuse", "libfuse3", "fusermount3")
 CHECKLIST = Path(__file__).resolve().parents[2] / "scenarios" / "checklist.toml"
+MTP_CHECKLIST = CHECKLIST.parent / mtp_grammar.FOLDER / CHECKLIST.name
 
 
 @lru_cache
-def checklist() -> Checklist:
+def checklist(file: Path = CHECKLIST) -> Checklist:
     """Section -> item -> '' or why it has no scenario yet."""
-    data = tomllib.loads(CHECKLIST.read_text(encoding="utf-8"))
+    data = tomllib.loads(file.read_text(encoding="utf-8"))
     return {section: dict(items) for section, items in data.items()}
 
 
-def known_items() -> set[str]:
+def known_items(file: Path = CHECKLIST) -> set[str]:
     """What `covers` may name."""
-    return {item for items in checklist().values() for item in items}
+    return {item for items in checklist(file).values() for item in items}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,9 +66,22 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         try:
-            scenario = load(self.path, known_items())
+            if self.path.parent.name == mtp_grammar.FOLDER:
+                yield from self._mtpsync(mtp_grammar.load(self.path, known_items(MTP_CHECKLIST)))
+            else:
+                yield from self._pyftpdrive(load(self.path, known_items()))
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
+
+    def _mtpsync(self, scenario: MtpScenario) -> Iterator[pytest.Item]:
+        if self.config.getoption("--scenario-servers") == "real":
+            return
+        for host in scenario.hosts:
+            yield MtpScenarioItem.from_parent(
+                self, name=f"{scenario.id}[{host}]", scenario=scenario, host=host
+            )
+
+    def _pyftpdrive(self, scenario: Scenario) -> Iterator[pytest.Item]:
         wanted = self.config.getoption("--scenario-servers")
         servers = [] if wanted == "real" else ["simulator"]
         if wanted != "simulator" and scenario.fits_real_servers:
@@ -158,6 +175,54 @@ class ScenarioItem(pytest.Item):
         return self.path, 0, self.name
 
 
+class MtpScenarioItem(pytest.Item):
+    """One run of one scenario of mtpsync."""
+
+    def __init__(self, *, scenario: MtpScenario, host: str, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.scenario, self.host = scenario, host
+        self.add_marker(pytest.mark.scenario)
+        subject = Subject(
+            id=scenario.id,
+            why=scenario.why,
+            covers=tuple(scenario.covers),
+            host=host,
+            server="simulator",
+        )
+        self.user_properties.append((PROPERTY, subject.dumps()))
+
+    def runtest(self) -> None:
+        if sys.platform == "win32":
+            pytest.skip("not on this system: there is no libmtp, and its fake is for POSIX")
+        reason = _compiler()
+        if reason and os.environ.get("CI"):
+            pytest.fail(f"CI must run this: {reason}")
+        if reason:
+            pytest.skip(reason)
+        factory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # as tmp_path does
+        work = factory.mktemp(f"{self.scenario.id}-{self.host}"[:60], numbered=True)
+        mtp_execution.run(self.scenario, work)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, ScenarioFailed):
+            again = f"pytest {self.path}"
+            return f"{self.scenario.id}: {self.scenario.why}\n{excinfo.value}\nagain: {again}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> str | None:
+    """Why the fake libmtp can't be had."""
+    try:
+        build()
+    except CompilerMissingError as missing:
+        return str(missing)
+    return None
+
+
 class _Reporter:
     """Collects results, from this process or from xdist's workers, and shows the matrix."""
 
@@ -186,7 +251,7 @@ class _Reporter:
         if not self._matrix.results:
             return
         terminalreporter.section("scenarios: item × host")
-        for line in self._matrix.lines(checklist()):
+        for line in self._matrix.lines(checklist(), checklist(MTP_CHECKLIST)):
             terminalreporter.write_line(line)
         slowest = self._slowest.lines()
         if slowest:
@@ -195,7 +260,9 @@ class _Reporter:
             terminalreporter.write_line(line)
         directory = config.getoption("--scenario-report")
         if directory:
-            page = write_page(self._matrix, checklist(), Path(directory), slowest)
+            page = write_page(
+                self._matrix, checklist(), Path(directory), slowest, checklist(MTP_CHECKLIST)
+            )
             terminalreporter.write_line(f"written to {page}")
 
 
