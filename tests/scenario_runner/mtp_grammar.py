@@ -79,6 +79,13 @@ def moment(value: object) -> str | None:
     return fault({**value, "fault": "hang"})
 
 
+def places(value: object) -> str | None:
+    """Paths on the device; those of its second storage begin with "card:"."""
+    if not isinstance(value, list):
+        return "a list of paths is wanted"
+    return paths([x.removeprefix("card:") if isinstance(x, str) else x for x in value])
+
+
 def relative(value: object) -> str | None:
     """A path in the source; '/' at its end: a folder."""
     right = isinstance(value, str) and value and not value.startswith("/")
@@ -111,6 +118,7 @@ DEVICE = Shape(
         "files": _FILES,
         "card": _FILES,
         "directories": paths,
+        "many": number,
         "faults": faults,
     },
 )
@@ -121,7 +129,7 @@ EXPECT = Shape(
         "device_exactly": _FILES,
         "card": _FILES,
         "others": each(_FILES),
-        "absent": paths,
+        "absent": places,
         "directories": paths,
         "calls": each(command_count),
         "log": texts,
@@ -136,12 +144,12 @@ _RUN = {
     "json": each(anything),
     "answers": texts,
     "calls": each(command_count),
-    "torn": paths,
+    "torn": places,
     "partly": truth,
 }
 STEPS: dict[str, Shape] = {
     "run": Shape({"command": texts}, {**_RUN, "when": moment, "does": anything}),
-    "kill": Shape({"command": texts, "when": moment}, {"torn": paths}),
+    "kill": Shape({"command": texts, "when": moment}, {"torn": places}),
     "source": Shape(
         {"do": one_of("put", "remove", "mkdir", "touch", "link"), "path": relative},
         {"content": bytes_as_text, "to": text},
@@ -266,9 +274,7 @@ def load(file: Path, known_items: set[str]) -> MtpScenario:
         hosts=raw["hosts"],
         seed=raw.get("seed", 0),
         device=reader.table(raw.get("device", {}), DEVICE, "device", "device"),
-        others=[
-            reader.table(one, DEVICE, "others", "others", at) for at, one in enumerate(others)
-        ],
+        others=[reader.table(one, DEVICE, "others", "others", at) for at, one in enumerate(others)],
         steps=reader.steps(raw["steps"], "steps"),
         expect=reader.table(raw.get("expect", {}), EXPECT, "expect", "expect"),
         places=reader.places,
