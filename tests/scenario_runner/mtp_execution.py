@@ -28,6 +28,7 @@ from tests.scenario_runner.mtp_grammar import MtpScenario
 from tests.scenario_runner.steps import ScenarioFailed
 
 PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-m", "mtpsync"]
 SERIAL = "S1"
 RUN_S = 100
 STRIKE_S = 60
@@ -269,7 +270,7 @@ class _Desk:
             number = self._arm(device, {**arguments["when"], **kind}, step.line)
         with _terminal(arguments.get("answers")) as (stdin, stderr, heard):
             program = subprocess.Popen(
-                [sys.executable, "-m", "mtpsync", *words],
+                [*PROGRAM, *words],
                 cwd=self.work,
                 env=self.environment,
                 stdin=stdin,
@@ -505,22 +506,25 @@ def _said_wrong(
 @contextlib.contextmanager
 def _terminal(answers: list[str] | None) -> Iterator[tuple[int, int, Any]]:
     """Standard input and error: nobody, or a terminal at which *answers* are typed."""
-    if answers is None or sys.platform == "win32":
+    if answers is None:
         yield subprocess.DEVNULL, subprocess.PIPE, lambda: ""
         return
-    ours, theirs = os.openpty()
-    try:
-        os.write(ours, "".join(f"{line}\n" for line in answers).encode())
+    if sys.platform != "win32":
+        ours, theirs = os.openpty()
+        try:
+            os.write(ours, "".join(f"{line}\n" for line in answers).encode())
+            yield theirs, theirs, lambda: _heard(ours)
+        finally:
+            os.close(theirs)
+            os.close(ours)
 
-        def heard() -> str:
-            os.set_blocking(ours, False)
-            octets = b""
-            with contextlib.suppress(OSError):
-                while more := os.read(ours, 1 << 16):
-                    octets += more
-            return octets.decode(errors="replace")
 
-        yield theirs, theirs, heard
-    finally:
-        os.close(theirs)
-        os.close(ours)
+def _heard(terminal: int) -> str:
+    """What was shown at *terminal*."""
+    octets = b""
+    if sys.platform != "win32":
+        os.set_blocking(terminal, False)
+        with contextlib.suppress(OSError):
+            while more := os.read(terminal, 1 << 16):
+                octets += more
+    return octets.decode(errors="replace")

@@ -192,7 +192,7 @@ class MtpScenarioItem(pytest.Item):
         self.user_properties.append((PROPERTY, subject.dumps()))
 
     def runtest(self) -> None:
-        if sys.platform == "win32":
+        if os.name == "nt":
             pytest.skip("not on this system: there is no libmtp, and its fake is for POSIX")
         reason = _compiler()
         if reason and os.environ.get("CI"):
