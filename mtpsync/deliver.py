@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -252,8 +253,27 @@ class Delivery:
         if target is not None:
             self._device.delete(target.id)
         self._manifest.forget(step.path)
-        self._device.rename(temporary.id, name)
+        try:
+            self._device.rename(temporary.id, name)
+        except (NotSupported, NameRefused) as error:
+            log.info("%s: can't be renamed on the device, and is copied: %s", step.path, error)
+            self._copy(step, temporary, folder_id, name)
         return "finished"
+
+    def _copy(self, step: Replacing, temporary: RemoteObject, folder_id: int, name: str) -> None:
+        """The proven version under its name, by way of this computer."""
+        with tempfile.TemporaryDirectory(prefix="mtpsync-") as folder:
+            local = Path(folder) / "copy"
+            got = self._device.receive(temporary.id, step.size, to=local)
+            if got.sha256 != step.sha256:
+                raise ContentChanged(f"{step.path}: {step.temporary} can't be read twice alike")
+            sent = self._device.send(self._storage.id, folder_id, name, local, step.size)
+        try:
+            self._check_back(step.path, sent)
+        except DeviceError:
+            self._manifest.begin(step)  # the proven version is there, under the other name
+            raise
+        self._device.delete(temporary.id)
 
     def _is_a_part(self, found: RemoteObject, step: Replacing, source: Path) -> bool:
         """Whether *found* is what a cut left, and not what somebody else put there since."""

@@ -168,6 +168,29 @@ def test_a_device_that_does_not_rename(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("operation", ["send", "receive", "delete", "rename"])
+def test_a_run_that_is_killed_on_a_device_that_does_not_rename(
+    bench: Bench, operation: str, nth: int, *, after: bool
+) -> None:
+    """Neither version is lost, and what has a temporary name goes when the next run finishes."""
+    bench.device.can_rename = False
+    bench.device.put("/Music/a.mp3", b"the version before")
+    bench.device.faults.append((operation, nth, after, KeyboardInterrupt()))
+
+    try:
+        bench.execute()
+    except KeyboardInterrupt:
+        files = bench.device.files().values()
+        assert {b"the version before", bench.expected()["/Music/a.mp3"]} & set(files)
+    bench.device.faults.clear()
+    done = bench.execute()
+
+    assert done.failed == {}
+    assert bench.device.files() == bench.expected()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "operation", ["send", "receive", "metadata", "delete", "rename", "make_folder"]
 )
