@@ -20,6 +20,7 @@ from mtpsync.errors import (
     DeviceLost,
     MtpSyncError,
     Refused,
+    SourceChanged,
 )
 from mtpsync.manifest import Manifest, Proof
 from mtpsync.models import ROOT, Device, FileNode, FolderNode, StorageInfo
@@ -291,7 +292,7 @@ class Sync:
             except (DeviceError, OSError) as error:
                 outcome = str(error)
                 done.failed[action.path] = outcome
-                done.left.append(action)
+                done.left.append(_anew(action) if isinstance(error, SourceChanged) else action)
             losses = 0
             waiting.pop(0)
             self._reporter.ended(action, outcome)
@@ -408,7 +409,7 @@ class Sync:
             None,
             file.modified_ns,
         ):
-            raise DeviceError(f"{action.path}: was changed here since the plan was made")
+            raise SourceChanged(f"{action.path}: was changed here since the plan was made")
         self._source.files[action.path] = file
         return file
 
@@ -457,3 +458,8 @@ class Sync:
                 )
             self.remote.top = self.remote.path_map[full or "/"] = FolderNode(node_id)
         return self.remote.top
+
+
+def _anew(action: Action) -> Action:
+    """The same for the local file as it is by then: it was told that it is another one."""
+    return replace(action, size_bytes=None, modified_ns=None, sha256=None)
