@@ -262,12 +262,15 @@ class Delivery:
 
     def _copy(self, step: Replacing, temporary: RemoteObject, folder_id: int, name: str) -> None:
         """The proven version under its name, by way of this computer."""
+        session = self._device.session
         with tempfile.TemporaryDirectory(prefix="mtpsync-") as folder:
             local = Path(folder) / "copy"
             got = self._device.receive(temporary.id, step.size, to=local)
             if got.sha256 != step.sha256:
                 raise ContentChanged(f"{step.path}: {step.temporary} can't be read twice alike")
+            self._require(session)
             sent = self._device.send(self._storage.id, folder_id, name, local, step.size)
+        self._require(session)
         try:
             self._check_back(step.path, sent)
         except DeviceError:

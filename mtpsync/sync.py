@@ -332,16 +332,29 @@ class Sync:
         return replace(action, size_bytes=file.size_bytes, modified_ns=file.modified_ns)
 
     def _back_again(self, error: DeviceLost) -> bool:
-        """After the session was lost: a new one, and what was under way is settled."""
-        log.warning("%s", error)
-        try:
-            self._look_again()
-            self._delivery = self._new_delivery()
-            self.recover()
-        except (DeviceLost, MtpSyncError) as again:
-            log.warning("the device is not back: %s", again)
-            return False
-        return True
+        """After the session was lost: a new one, and what was under way is settled.
+
+        It may be lost again meanwhile, which is one more loss, not the end.
+        """
+        for _loss in range(LOSSES_MAX):
+            log.warning("%s", error)
+            try:
+                self._device.refresh()
+            except (DeviceLost, MtpSyncError) as again:
+                log.warning("the device is not back: %s", again)
+                return False
+            try:
+                self._look_again(afresh=False)
+                self._delivery = self._new_delivery()
+                self.recover()
+            except DeviceLost as again:
+                error = again
+            except MtpSyncError as again:
+                log.warning("what was under way is not settled: %s", again)
+                return False
+            else:
+                return True
+        return False
 
     def _do(self, action: Action, proofs: dict[str, Proof], done: Done) -> str:
         """One action; what came of it.

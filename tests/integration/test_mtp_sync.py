@@ -167,6 +167,23 @@ def test_a_device_that_does_not_rename(bench: Bench) -> None:
     assert bench.device.files() == bench.expected()
 
 
+@pytest.mark.parametrize(
+    ("operation", "nth", "after"),
+    [("receive", 2, False), ("rename", 1, False), ("rename", 1, True)],
+)
+def test_a_session_that_is_lost_again_while_what_was_cut_is_settled(
+    bench: Bench, operation: str, nth: int, *, after: bool
+) -> None:
+    bench.device.put("/Music/a.mp3", b"the version before")
+    bench.device.faults.append(("delete", 1, True, DeviceLost("once")))
+    bench.device.faults.append((operation, nth, after, DeviceLost("again")))
+
+    done = bench.execute()
+
+    assert (done.failed, done.left) == ({}, [])
+    assert bench.device.files() == bench.expected()
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("operation", ["send", "receive", "delete", "rename"])
