@@ -45,6 +45,10 @@ def temporary_name(name: str) -> str:
     return f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}{Path(name).suffix[:16]}"
 
 
+class RefusedAndReplaced(DeviceLost):
+    """The device refused one file, and was opened again to see what it has of it."""
+
+
 class Delivery:
     """Delivers into one storage of an open device."""
 
@@ -128,8 +132,9 @@ class Delivery:
             DeviceLost: look again.
         """
         if self._device.session != session:
-            why = f"; {error}" if error is not None else ""
-            raise DeviceLost(f"the device was opened again meanwhile{why}") from error
+            if error is not None:
+                raise RefusedAndReplaced(str(error)) from error
+            raise DeviceLost("the device was opened again meanwhile")
 
     def _send(self, path: str, name: str, file: SourceFile, folder_id: int) -> Transfer:
         """Send under *name*; what of it is left after a failure is removed."""

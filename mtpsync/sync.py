@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mtpsync import mirror
-from mtpsync.deliver import Delivery
+from mtpsync.deliver import Delivery, RefusedAndReplaced
 from mtpsync.errors import (
     Cancelled,
     ContentChanged,
@@ -284,9 +284,14 @@ class Sync:
                 outcome = self._do(action, proofs, done)
             except DeviceLost as error:
                 losses += 1
+                outcome = str(error)
                 if losses > LOSSES_MAX or not self._back_again(error):
+                    done.failed[action.path] = outcome
                     break
-                continue  # look again: it may be done
+                if not isinstance(error, RefusedAndReplaced):
+                    continue  # look again: it may be done
+                done.failed[action.path] = outcome
+                done.left.append(action)
             except Cancelled:
                 break
             except (DeviceError, OSError) as error:
