@@ -27,6 +27,7 @@ from mtpsync.report import Terminal, tell_done, tell_error, tell_found
 from mtpsync.scan import normal_dest, scan_device, scan_source
 from mtpsync.sync import Done, Sync
 from mtpsync.utils.prompt import agree, choose, somebody_is_there
+from mtpsync.waiting import FOREVER_S, ready_device
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,18 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
+class Patient(click.Command):
+    """A command with `--wait [SECONDS]`; what follows is the seconds only if it is a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--wait` alone is `--wait=` for ever."""
+        told = list(args)
+        for number, word in enumerate(args):
+            if word == "--wait" and not "".join(args[number + 1 : number + 2]).isdecimal():
+                told[number] = f"--wait={FOREVER_S}"
+        return super().parse_args(ctx, told)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Options of verify and exec."""
@@ -67,6 +80,7 @@ class Asked:
     yes: bool
     dry_run: bool
     quick: bool
+    wait_s: int  # 0: not at all
     max_delete: int  # 0: take nothing away
 
 
@@ -82,6 +96,14 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--plan", type=click.Path(path_type=Path), help="Path of the plan (JSON)."),
         click.option("--json", "as_json", is_flag=True, help="The outcome as JSON."),
         click.option("--no-input", is_flag=True, help="Never ask."),
+        click.option(
+            "--wait",
+            "wait_s",
+            type=click.IntRange(0, FOREVER_S),
+            default=0,
+            metavar="[SECONDS]",
+            help="Wait until the device is plugged in and unlocked.",
+        ),
         click.option("--log-file", type=click.Path(path_type=Path), help="Where the log goes."),
     ]
     for option in reversed(options):
@@ -98,7 +120,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(cls=Patient)
 @_shared
 @click.option("--quick", is_flag=True, help="Trust what was proven earlier and looks unchanged.")
 @click.option("--delete", is_flag=True, help="Plan to take away what only the device has.")
@@ -116,7 +138,7 @@ def verify(*, quick: bool, delete: bool, **said: Any) -> None:
         sys.exit(ExitCode.DIFFERENT)
 
 
-@cli.command("exec")
+@cli.command("exec", cls=Patient)
 @_shared
 @click.option("--yes", is_flag=True, help="Retry what failed once, without asking.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
@@ -312,14 +334,16 @@ class _Run:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self.interrupted = False
+        self.interrupted = self._stopped_again = False
         file = profile_file()
         profiles = read_profiles(file) if file is not None else {}
         general = profiles.get("", Config())
         first = together(asked.config, general)
         if first.source is not None:
             scan_source(first.source, deep=False)  # what is wrong here needs no device
-        self._device: Device = mtp_client.open_device(first.serial)
+        self._device: Device = ready_device(
+            first.serial, asked.wait_s, lambda what: click.echo(what, err=True)
+        )
         try:
             serial = self._device.info.serial
             self._config = together(asked.config, profiles.get(serial, Config()), general)
@@ -373,10 +397,13 @@ class _Run:
                 raise UsageError(f"{file} is for the {what} {planned!r}, this is {ours!r}")
 
     def watch(self, terminal: Terminal) -> None:
-        """The first Ctrl+C ends after this file, the second now."""
+        """The first Ctrl+C ends after this file, the second in it, the third wherever it is."""
 
         def interrupted(_number: int, _frame: FrameType | None) -> None:
             if terminal.stopping:
+                if self._stopped_again:
+                    raise KeyboardInterrupt
+                self._stopped_again = True
                 self._device.cancel()
             else:
                 click.echo("stopping after this file; Ctrl+C again stops now", err=True)

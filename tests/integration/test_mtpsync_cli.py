@@ -5,75 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from simulators.fake_libmtp import FakeDevice, FakeUsb
-from tests.helpers.mtp import PROJECT, fake_library
-
-MUSIC = {"a.mp3": os.urandom(300_000), "sub/ü 💾.txt": b"hello", "sub/empty": b""}
-
-
-class Desk:
-    """A computer with a folder, and a phone."""
-
-    def __init__(self, work: Path, library: Path) -> None:
-        self.work = work
-        self.usb = FakeUsb(work / "usb")
-        self.phone: FakeDevice = self.usb.plug("android", serial="S1")
-        self.environment = {
-            **os.environ,
-            **self.usb.environment(),
-            "MTPSYNC_LIBMTP": str(library),
-            "MTPSYNC_STATE": str(work / "state"),
-            "PYTHONPATH": str(PROJECT),
-        }
-        for path, content in MUSIC.items():
-            self.put(path, content)
-
-    def put(self, path: str, content: bytes) -> None:
-        file = self.work / "music" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "mtpsync", *words],
-            cwd=self.work,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str, code: int = 0) -> str:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=100)
-        assert process.returncode == code, f"{process.returncode}\n{out}\n{err}"
-        return out + err
-
-    def on_the_phone(self) -> dict[str, bytes]:
-        return {
-            path.removeprefix("/Music/"): content
-            for path, content in self.phone.storage().tree().items()
-            if content is not None and path.startswith("/Music/")
-        }
+from tests.helpers.mtpsync_program import MUSIC, Desk, desk_at
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path, fake_library().resolve())
-    yield desk
-    held = subprocess.run(
-        ["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert held.stdout == "", "a process is left"
+    with desk_at(tmp_path) as desk:
+        yield desk
 
 
 def test_a_first_run(desk: Desk) -> None:
