@@ -15,6 +15,19 @@ REPLUG = "unplug the device, plug it in again, and run the same command once mor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryInfo:
+    """The libmtp in use."""
+
+    name: str  # as it was loaded
+    counts_children: bool  # it tells when a device does not describe all that it has
+
+    @property
+    def release(self) -> str:
+        """As far as it can be told: libmtp has no function that says so."""
+        return "1.1.21 or later" if self.counts_children else "1.1.19 or 1.1.20"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
     """A device that is plugged in."""
 

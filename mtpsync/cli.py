@@ -18,12 +18,13 @@ import click
 
 from mtpsync import mtp_client
 from mtpsync.config import Config, profile_file, read_profiles, state_folder, together
+from mtpsync.doctor import examine
 from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, NoDevice, UsageError
 from mtpsync.manifest import Manifest
 from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
 from mtpsync.plan import Plan, read_plan, write_plan
-from mtpsync.report import Terminal, tell_done, tell_error, tell_found
+from mtpsync.report import Terminal, tell_done, tell_error, tell_findings, tell_found
 from mtpsync.scan import normal_dest, scan_device, scan_source
 from mtpsync.sync import Done, Sync
 from mtpsync.utils.prompt import agree, choose, somebody_is_there
@@ -271,6 +272,22 @@ def devices(*, as_json: bool) -> None:
         raise NoDevice(
             "no MTP device is plugged in", remedy="unlock the phone and choose File Transfer on it"
         )
+
+
+@cli.command()
+@click.option("--device", "serial", metavar="SERIAL", help="Which device, of several.")
+@click.option("--storage", metavar="ID", help="Storage for --write: its id or name.")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--write", is_flag=True, help="Also try what changes something, in a new folder.")
+def doctor(serial: str | None, storage: str | None, *, as_json: bool, write: bool) -> None:
+    """Look at libmtp and the device: what works, what won't, and what to do about it.
+
+    Without --write nothing is changed.
+    """
+    _log_to(None)
+    seen = examine(serial, storage, write=write)
+    tell_findings(seen, as_json=as_json)
+    sys.exit(seen.exit_code)
 
 
 @cli.command()

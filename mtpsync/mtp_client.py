@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from mtpsync import attached, errors
-from mtpsync.attached import REPLUG, Attached
+from mtpsync.attached import REPLUG, Attached, LibraryInfo
 from mtpsync.libmtp import loader
 from mtpsync.messages import Message, raised
 from mtpsync.models import (
@@ -71,10 +71,20 @@ def list_devices(patience: Patience = PATIENCE) -> tuple[Attached, ...]:
     Raises:
         DeviceUnavailable: there is no libmtp, or it can't look.
     """
+    return look(patience)[1]
+
+
+def look(patience: Patience = PATIENCE) -> tuple[LibraryInfo, tuple[Attached, ...]]:
+    """The libmtp in use, and `list_devices`.
+
+    Raises:
+        DeviceUnavailable: there is no libmtp, or it can't look.
+    """
     loader.supported()
     with contextlib.closing(WorkerProcess()) as worker:
         answer = attached.asked(worker, "devices", patience.open_s)
-    return tuple(attached.described(found) for found in answer["devices"])
+    found = tuple(attached.described(one) for one in answer["devices"])
+    return LibraryInfo(**answer["library"]), found
 
 
 def open_device(serial: str | None = None, patience: Patience = PATIENCE) -> MtpDevice:

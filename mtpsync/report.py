@@ -22,6 +22,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mtpsync.findings import Examination
 from mtpsync.plan import Action, Plan
 from mtpsync.sync import Done, Found
 
@@ -110,9 +111,9 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
         return
     _tell_actions(plan)
     for extra in plan.extras[:SHOWN_MAX]:
-        click.echo(f"- {_shown(extra.path)}  [only on the device]")
+        click.echo(f"- {shown(extra.path)}  [only on the device]")
     for problem in found.problems:
-        click.echo(f"! {_shown(problem)}")
+        click.echo(f"! {shown(problem)}")
     if found.remembered:
         age = time.time() - (found.oldest_proof_s or time.time())
         click.echo(f"{found.remembered} file(s) were not read: proven up to {_span(age)} ago")
@@ -132,7 +133,7 @@ def _tell_actions(plan: Plan) -> None:
         depth = "  " * action.path.count("/")
         name = action.path.rpartition("/")[2] + ("/" if action.is_folder else "")
         size = "" if action.size_bytes is None else f"  {action.size_bytes:,} bytes"
-        click.echo(f"{depth}{_shown(name)}  [{action.reason.value}]{size}")
+        click.echo(f"{depth}{shown(name)}  [{action.reason.value}]{size}")
     if len(plan.actions) > SHOWN_MAX:
         click.echo(f"… and {len(plan.actions) - SHOWN_MAX} more")
 
@@ -167,18 +168,30 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
         )
         return
     for told in recovered:
-        click.echo(_shown(told))
+        click.echo(shown(told))
     sent = f"{done.sent} file(s) sent and proven ({done.sent_bytes:,} bytes)"
     click.echo(f"{sent}, {done.already} already there")
     if done.taken_away:
         click.echo(f"{len(done.taken_away)} taken away; `mtpsync undo` brings the files back")
     for path, why in [*done.failed.items(), *done.kept.items()]:
-        click.echo(f"failed: {_shown(path)}: {_shown(why)}")
+        click.echo(f"failed: {shown(path)}: {shown(why)}")
     if retry is not None:
         click.echo(f"{len(done.left)} action(s) are left for later: {retry}")
 
 
-def _shown(text: str) -> str:
+def tell_findings(seen: Examination, *, as_json: bool) -> None:
+    """What doctor found."""
+    if as_json:
+        click.echo(json.dumps(seen.as_json(), ensure_ascii=False))
+        return
+    for each in seen.findings:
+        click.echo(f"{each.verdict.value:7} {each.check}: {shown(each.text)}")
+        for line in each.remedy.splitlines():
+            click.echo(f"{'':10}{shown(line)}")
+    click.echo(seen.conclusion)
+
+
+def shown(text: str) -> str:
     """Without characters that a terminal would obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -192,7 +205,7 @@ def _span(seconds: float) -> str:
 
 def tell_error(message: str, remedy: str) -> None:
     """One error, and the next step."""
-    click.echo(f"mtpsync: {_shown(message)}", err=True)
+    click.echo(f"mtpsync: {shown(message)}", err=True)
     if remedy:
         click.echo(f"  {remedy}", err=True)
     sys.stderr.flush()

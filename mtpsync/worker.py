@@ -196,13 +196,17 @@ class Worker:
 
     def _devices(self) -> Result:
         """What is attached, each opened to read its serial number."""
+        library = self._load()
         with self._attached() as attached:
             for address, device in attached:
                 session = self._opened(address, device)
                 if session is not None:
                     device.update(_names(session))
                     session.release()
-            return {"devices": [device for _address, device in attached]}
+            return {
+                "devices": [device for _address, device in attached],
+                "library": {"name": library.name, "counts_children": library.counts_children},
+            }
 
     def _open(self, serial: str | None) -> Result:
         """Open the one that is there, or the one with that number; what was found besides.
