@@ -23,6 +23,7 @@ from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, NoDevi
 from mtpsync.manifest import Manifest
 from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
+from mtpsync.names import Names, policy
 from mtpsync.plan import Plan, read_plan, write_plan
 from mtpsync.report import Terminal, tell_done, tell_error, tell_findings, tell_found
 from mtpsync.scan import normal_dest, scan_device, scan_source
@@ -97,6 +98,12 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--plan", type=click.Path(path_type=Path), help="Path of the plan (JSON)."),
         click.option("--json", "as_json", is_flag=True, help="The outcome as JSON."),
         click.option("--no-input", is_flag=True, help="Never ask."),
+        click.option(
+            "--names",
+            type=click.Choice([each.value for each in Names]),
+            help="Names that the storage can't hold: refuse [default], leave out, or write with"
+            " other characters.",
+        ),
         click.option(
             "--wait",
             "wait_s",
@@ -178,7 +185,7 @@ def _execute(run: _Run, asked: Asked, plan_file: Path | None = None) -> tuple[Do
         run.require_same(plan, given)
     with Terminal(run.source_bytes, quiet=asked.as_json) as terminal:
         run.watch(terminal)
-        sync = run.sync(terminal)
+        sync = run.sync(terminal, plan)
         if asked.dry_run:
             recovered, done = [], Done(left=(plan or sync.full_plan()).actions)
         else:
@@ -323,6 +330,7 @@ def _asked(said: dict[str, Any], **more: Any) -> Asked:
         storage=said.pop("storage"),
         serial=said.pop("serial"),
         checksum=said.pop("checksum"),
+        names=said.pop("names"),
     )
     return Asked(
         config=given,
@@ -384,8 +392,9 @@ class _Run:
         """Of all local files."""
         return sum(file.size_bytes for file in self._source.files.values())
 
-    def sync(self, terminal: Terminal) -> Sync:
-        """A fresh look at the device."""
+    def sync(self, terminal: Terminal, plan: Plan | None = None) -> Sync:
+        """A fresh look at the device; *plan* says what nobody said about names."""
+        said = self._config.names or (plan.names if plan is not None else "")
         checksum = self._config.checksum
         return Sync(
             self._device,
@@ -395,6 +404,7 @@ class _Run:
             self._manifest,
             terminal,
             checksum=True if checksum is None else checksum,
+            names=policy(said),
         )
 
     def require_same(self, plan: Plan, file: Path | None) -> None:
@@ -409,6 +419,7 @@ class _Run:
             ("destination", plan.dest, dest),
             ("device", plan.serial, self._device.info.serial),
             ("storage", plan.storage, self._chosen.label),
+            ("names", plan.names, self._config.names or plan.names),
         ):
             if plan.made_s and planned != ours:
                 raise UsageError(f"{file} is for the {what} {planned!r}, this is {ours!r}")

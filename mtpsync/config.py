@@ -24,6 +24,7 @@ class Config:
     storage: str | None = None  # id, label, or a part of the label
     serial: str | None = None
     checksum: bool | None = None
+    names: str | None = None  # a value of `names.Names`
 
 
 def state_folder() -> Path:
@@ -61,6 +62,7 @@ def read_profiles(file: Path) -> dict[str, Config]:
 
 def _profile(table: dict[str, Any], file: Path, folder: Path) -> Config:
     kinds = {"source": str, "dest": str, "storage": str, "serial": str, "checksum": bool}
+    kinds["names"] = str
     for key, value in table.items():
         if key not in kinds or not isinstance(value, kinds[key]):
             known = ", ".join(kinds)

@@ -30,6 +30,7 @@ def extras(source: SourceTree, remote: RemoteTree) -> list[Extra]:
     A name that differs in case or composition only is the source's on some devices: it stays.
     """
     ours = {folded(path) for path in [*source.folders, *source.files]}
+    skipped = {folded(path) for path in source.skipped}
     found = [
         Extra(
             path=path,
@@ -38,9 +39,15 @@ def extras(source: SourceTree, remote: RemoteTree) -> list[Extra]:
             else None,
         )
         for path, node in remote.walk()
-        if folded(path) not in ours and not _is_ours(path, remote)
+        if folded(path) not in ours and not _is_ours(path, remote) and not _left_out(path, skipped)
     ]
     return sorted(found, key=lambda extra: (-extra.path.count("/"), extra.path))
+
+
+def _left_out(path: str, skipped: set[str]) -> bool:
+    """Whether the source has it, or a folder above it, and leaves it out."""
+    names = folded(path).split("/")
+    return any("/".join(names[: depth + 1]) in skipped for depth in range(len(names)))
 
 
 def _is_ours(path: str, remote: RemoteTree) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from pathlib import Path
@@ -73,6 +74,7 @@ class Plan:
     dest: str = ""
     serial: str = ""
     storage: str = ""
+    names: str = ""  # the policy that its paths were made with; "": nobody said
     made_s: float = 0.0
     actions: list[Action] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)  # to be taken away: a mirror's
@@ -90,7 +92,7 @@ def compare(source: SourceTree, remote: RemoteTree) -> tuple[list[Action], list[
     makes CONTENT of them.
     """
     actions: list[Action] = []
-    problems = _twins(source)
+    problems = twins([*source.folders, *source.files])
     for path in source.folders:
         node = remote.find(path)
         if node is None:
@@ -124,11 +126,11 @@ def _seen(node: FileNode | None) -> Remote | None:
     return None if node is None else Remote(size_bytes=node.size, modified_s=node.modified_s)
 
 
-def _twins(source: SourceTree) -> list[str]:
+def twins(paths: Iterable[str]) -> list[str]:
     """Paths that a device without upper and lower case would take for one."""
     seen: dict[str, str] = {}
     problems = []
-    for path in [*source.folders, *source.files]:
+    for path in paths:
         first = seen.setdefault(folded(path), path)
         if first != path:
             problems.append(f"{path} and {first} are one name on many devices")
@@ -155,6 +157,7 @@ def write_plan(plan: Plan, file: Path) -> None:
         "dest": plan.dest,
         "serial": plan.serial,
         "storage": plan.storage,
+        "names": plan.names,
         "actions": {action.path: _details(action) for action in plan.actions},
         "delete": {extra.path: _remote(extra.remote) for extra in plan.extras},
     }
@@ -235,6 +238,7 @@ def _loaded(content: dict[str, Any]) -> Plan:
         dest=_typed(head, "dest", str, ""),
         serial=_typed(head, "serial", str, ""),
         storage=_typed(head, "storage", str, ""),
+        names=_typed(head, "names", str, ""),
         made_s=float(_typed(head, "made", (int, float), 0.0)),
     )
     for key, kind in content.items():

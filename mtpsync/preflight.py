@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from mtpsync.deliver import TEMPORARY_PREFIX
 from mtpsync.models import DeviceInfo, FileNode, StorageInfo
-from mtpsync.plan import Action
+from mtpsync.names import refusals
+from mtpsync.plan import Action, twins
 from mtpsync.scan import RemoteTree, SourceTree, folded
 
-NAME_UNITS_MAX = 254  # UTF-16; libmtp sends an empty name for a longer one
 LARGE_BYTES = 1 << 32
-FAT_FORBIDDEN = frozenset('"*:<>?\\|')
 RESERVE_BYTES = 1 << 20  # for folders and what the device writes besides
 
 
@@ -23,7 +21,7 @@ def preflight(
     problems = _storage(remote.storage)
     needed = spare = 0
     for action in actions:
-        problems += _name(action.path, remote.storage)
+        problems += refusals(action.path, remote.storage)
         file = source.files.get(action.path)
         if action.is_folder or file is None:
             continue
@@ -34,6 +32,7 @@ def preflight(
         if file.size_bytes >= LARGE_BYTES and device.object_bits < 64:
             problems.append(f"{action.path}: this device can't hold files of 4 GiB and more")
     problems += _space(needed + spare, remote.storage, sum(not a.is_folder for a in actions))
+    problems += twins(action.path for action in actions)
     problems += _twins(actions, remote)
     return problems
 
@@ -51,22 +50,6 @@ def _space(needed: int, storage: StorageInfo, files: int) -> list[str]:
         )
     if storage.free_objects is not None and files > storage.free_objects:
         problems.append(f"{files} files, room for {storage.free_objects} on {storage.label!r}")
-    return problems
-
-
-def _name(path: str, storage: StorageInfo) -> list[str]:
-    name = path.rpartition("/")[2]
-    problems = []
-    try:
-        units = len(name.encode("utf-16-le")) // 2
-    except UnicodeEncodeError:
-        return [f"{path!r}: its name is not UTF-8"]
-    if units > NAME_UNITS_MAX:
-        problems.append(f"{path}: its name has {units} characters, {NAME_UNITS_MAX} are possible")
-    if name.startswith(TEMPORARY_PREFIX):
-        problems.append(f"{path}: names that begin with {TEMPORARY_PREFIX} are ours on the device")
-    if storage.removable and (FAT_FORBIDDEN & set(name) or name[-1:] in (".", " ")):
-        problems.append(f"{path}: a memory card can't hold this name")
     return problems
 
 

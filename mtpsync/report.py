@@ -103,6 +103,7 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
                     "compared_files": found.compared_files,
                     "compared_bytes": found.compared_bytes,
                     "remembered": found.remembered,
+                    "skipped": found.skipped,
                     "oldest_proof": found.oldest_proof_s,
                 },
                 ensure_ascii=False,
@@ -112,6 +113,7 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
     _tell_actions(plan)
     for extra in plan.extras[:SHOWN_MAX]:
         click.echo(f"- {shown(extra.path)}  [only on the device]")
+    _tell_skipped(found.skipped)
     for problem in found.problems:
         click.echo(f"! {shown(problem)}")
     if found.remembered:
@@ -126,6 +128,13 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
         f"{files} file(s), {plan.bytes_to_send:,} bytes to send, about {_span(seconds)};"
         f" the plan is {plan_file}"
     )
+
+
+def _tell_skipped(skipped: dict[str, str]) -> None:
+    for why in list(skipped.values())[:SHOWN_MAX]:
+        click.echo(f"left out: {shown(why)}")
+    if len(skipped) > SHOWN_MAX:
+        click.echo(f"left out: … and {len(skipped) - SHOWN_MAX} more")
 
 
 def _tell_actions(plan: Plan) -> None:
@@ -159,6 +168,7 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
                     "failed": done.failed,
                     "left": [action.path for action in done.left],
                     "recovered": recovered,
+                    "skipped": done.skipped,
                     "taken_away": done.taken_away,
                     "kept": done.kept,
                     "retry_plan": None if retry is None else str(retry),
@@ -171,6 +181,7 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
         click.echo(shown(told))
     sent = f"{done.sent} file(s) sent and proven ({done.sent_bytes:,} bytes)"
     click.echo(f"{sent}, {done.already} already there")
+    _tell_skipped(done.skipped)
     if done.taken_away:
         click.echo(f"{len(done.taken_away)} taken away; `mtpsync undo` brings the files back")
     for path, why in [*done.failed.items(), *done.kept.items()]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mtpsync.errors import DeviceError, UsageError
 from mtpsync.models import ROOT, Device, FileNode, FolderNode, IDEntry, RemoteObject, StorageInfo
+from mtpsync.utils import fat_names
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,14 @@ class SourceTree:
     folders: list[str] = field(default_factory=list)  # parents first
     files: dict[str, SourceFile] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)  # what is left out, and why
+    skipped: dict[str, str] = field(default_factory=dict)  # the same, because it was asked for
+    is_mapped: bool = False  # the paths are those on the device, see `fat_names`
+
+    def local(self, path: str) -> Path:
+        """Where *path* is here."""
+        if self.is_mapped:
+            path = "/".join(map(fat_names.original, path.split("/")))
+        return self.root / path
 
 
 def scan_source(root: Path, *, deep: bool = True) -> SourceTree:

@@ -24,6 +24,7 @@ from mtpsync.errors import (
 )
 from mtpsync.manifest import Manifest, Proof
 from mtpsync.models import ROOT, Device, FileNode, FolderNode, StorageInfo
+from mtpsync.names import Names, adapted
 from mtpsync.plan import Action, Plan, Reason, compare
 from mtpsync.preflight import preflight
 from mtpsync.scan import SourceFile, SourceTree, scan_device, scan_source
@@ -62,6 +63,7 @@ class Found:
     compared_bytes: int = 0
     remembered: int = 0  # not read: proven earlier, and unchanged on both sides
     oldest_proof_s: float | None = None
+    skipped: dict[str, str] = field(default_factory=dict)  # asked for: path, and why
 
     @property
     def in_sync(self) -> bool:
@@ -78,6 +80,7 @@ class Done:
     already: int = 0
     failed: dict[str, str] = field(default_factory=dict)  # path: why
     left: list[Action] = field(default_factory=list)  # failed, or not come to
+    skipped: dict[str, str] = field(default_factory=dict)  # asked for: path, and why
     taken_away: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # to be taken away, and why not
 
@@ -95,11 +98,13 @@ class Sync:
         reporter: Reporter,
         *,
         checksum: bool = True,
+        names: Names = Names.FAIL,
     ) -> None:
         self._device = device
         self._storage = storage
         self._dest = dest
-        self._source = source
+        self._names = names
+        self._source = adapted(source, names, storage)
         self._manifest = manifest
         self._reporter = reporter
         self._checksum = checksum
@@ -123,6 +128,7 @@ class Sync:
             dest=self.remote.dest,
             serial=self._device.info.serial,
             storage=self._storage.label,
+            names=self._names.value,
             made_s=time.time(),
             actions=actions,
         )
@@ -139,7 +145,7 @@ class Sync:
         """
         actions, problems = compare(self._source, self.remote)
         problems += self._source.troubles + self.remote.troubles
-        found = Found(plan=self.plan_of([]), problems=problems)
+        found = Found(plan=self.plan_of([]), problems=problems, skipped=self._source.skipped)
         if delete:
             found.plan.extras = mirror.extras(self._source, self.remote)
         proofs = self._manifest.proofs() if quick else {}
@@ -240,7 +246,7 @@ class Sync:
             tree = scan_device(self._device, self._storage, folder)
             inside = step.path.startswith(f"{self.remote.dest}/")
             relative = step.path[len(self.remote.dest) + 1 :] if inside else ""
-            local = self._source.root / relative if relative else Path(os.devnull)
+            local = self._source.local(relative) if relative else Path(os.devnull)
             try:
                 done = self._delivery.settle(step, tree.top.id if tree.top else None, local)
             except DeviceError as error:
@@ -271,7 +277,7 @@ class Sync:
         problems = preflight(actions, self._source, self.remote, self._device.info)
         if problems:
             raise Refused("\n".join(problems), remedy="nothing was sent")
-        done = Done()
+        done = Done(skipped=self._source.skipped)
         proofs = self._manifest.proofs()
         waiting = sorted(actions, key=lambda action: (not action.is_folder, action.path))
         losses = 0
@@ -314,7 +320,7 @@ class Sync:
             return
         before = self.remote
         self._look_again()
-        source = scan_source(self._source.root)
+        source = adapted(scan_source(self._source.root), self._names, self._storage)
         mirror.require_trust(plan.extras, source, before, self.remote, max_delete)
         still = {extra.path for extra in mirror.extras(source, self.remote)}
         trash = mirror.Mirror(self._device, self._storage, self._manifest, vault)
@@ -414,7 +420,7 @@ class Sync:
         Raises:
             DeviceError: it is another one, or leads out of the folder.
         """
-        path = self._source.root / action.path
+        path = self._source.local(action.path)
         try:
             inside = path.parent.resolve(strict=True).is_relative_to(self._source.root)
             status = path.lstat()
