@@ -29,6 +29,7 @@ from mtpsync.errors import (
 )
 from mtpsync.manifest import Manifest, Proof, Replacing
 from mtpsync.models import Device, FileNode, RemoteObject, StorageInfo, Transfer
+from mtpsync.rates import READ, SEND, Meter
 from mtpsync.scan import SourceFile
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ class Delivery:
         *,
         tell: Step = lambda _path, _what, _bytes: None,
         read_back: bool = True,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._device = device
         self._storage = storage
         self._manifest = manifest
@@ -140,14 +143,15 @@ class Delivery:
         """Send under *name*; what of it is left after a failure is removed."""
         session = self._device.session
         try:
-            sent = self._device.send(
-                self._storage.id,
-                folder_id,
-                name,
-                file.path,
-                file.size_bytes,
-                lambda done: self._tell(path, "send", done),
-            )
+            with self._meter.timing(SEND, file.size_bytes):
+                sent = self._device.send(
+                    self._storage.id,
+                    folder_id,
+                    name,
+                    file.path,
+                    file.size_bytes,
+                    lambda done: self._tell(path, "send", done),
+                )
             _require_unchanged(file)
         except DeviceError as error:
             self._require(session, error)
@@ -175,11 +179,12 @@ class Delivery:
         problem, session = "", self._device.session
         try:
             if self._read_back:
-                back = self._device.receive(
-                    sent.object_id,
-                    sent.size_bytes,
-                    progress=lambda done: self._tell(path, "check", done),
-                )
+                with self._meter.timing(READ, sent.size_bytes):
+                    back = self._device.receive(
+                        sent.object_id,
+                        sent.size_bytes,
+                        progress=lambda done: self._tell(path, "check", done),
+                    )
                 if back.sha256 != sent.sha256:
                     problem = "the device has other bytes than were sent"
             else:

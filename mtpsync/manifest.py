@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from mtpsync.errors import UsageError
+from mtpsync.rates import TRUSTED_S, Meter
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS proven (
@@ -31,6 +32,11 @@ CREATE TABLE IF NOT EXISTS removed (
     serial TEXT NOT NULL, storage TEXT NOT NULL, run TEXT NOT NULL, path TEXT NOT NULL,
     kept TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
     PRIMARY KEY (serial, storage, run, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rate (
+    serial TEXT NOT NULL, storage TEXT NOT NULL, kind TEXT NOT NULL,
+    amount REAL NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (serial, storage, kind)
 ) WITHOUT ROWID;
 """
 VERSION = 1
@@ -130,6 +136,24 @@ class Manifest:
             proof.sha256,
             proof.proven_s or time.time(),
         )
+
+    def rates(self) -> dict[str, float]:
+        """What this device does in a second, by kind; see `rates`."""
+        rows = self._run("SELECT kind, amount, seconds FROM rate WHERE serial = ? AND storage = ?")
+        return {str(kind): float(str(amount)) / float(str(s)) for kind, amount, s in rows}
+
+    def measured(self, meter: Meter) -> None:
+        """Remember what was measured; what was before counts half."""
+        for kind, (amount, seconds) in meter.spent.items():
+            if seconds >= TRUSTED_S:
+                self._run(
+                    "INSERT INTO rate VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+                    " amount = amount / 2 + excluded.amount,"
+                    " seconds = seconds / 2 + excluded.seconds",
+                    kind,
+                    amount,
+                    seconds,
+                )
 
     def forget(self, path: str) -> None:
         """What is there is not known any more."""

@@ -22,12 +22,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mtpsync.difference_tree import grown, lines
 from mtpsync.findings import Examination
 from mtpsync.plan import Action, Plan
 from mtpsync.sync import Done, Found
 
 SHOWN_MAX = 200
-RATE_BYTES = 20_000_000  # a second: what USB 2 phones take, for estimates only
 
 
 class Terminal:
@@ -99,6 +99,8 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
                     "actions": [_row(action) for action in plan.actions],
                     "only_on_the_device": [extra.path for extra in plan.extras],
                     "bytes_to_send": plan.bytes_to_send,
+                    "estimated_seconds": round(found.estimate_s, 1),
+                    "estimate_is_measured": found.is_measured,
                     "problems": found.problems,
                     "compared_files": found.compared_files,
                     "compared_bytes": found.compared_bytes,
@@ -123,10 +125,10 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
         click.echo(f"in sync: {found.compared_files} file(s) were read and are equal")
         return
     files = sum(not action.is_folder for action in plan.actions)
-    seconds = 2 * plan.bytes_to_send / RATE_BYTES
+    how = "as measured on this device" if found.is_measured else "if it is like others"
     click.echo(
-        f"{files} file(s), {plan.bytes_to_send:,} bytes to send, about {_span(seconds)};"
-        f" the plan is {plan_file}"
+        f"{files} file(s), {plan.bytes_to_send:,} bytes to send, about {_span(found.estimate_s)}"
+        f" ({how}); the plan is {plan_file}"
     )
 
 
@@ -138,13 +140,8 @@ def _tell_skipped(skipped: dict[str, str]) -> None:
 
 
 def _tell_actions(plan: Plan) -> None:
-    for action in plan.actions[:SHOWN_MAX]:
-        depth = "  " * action.path.count("/")
-        name = action.path.rpartition("/")[2] + ("/" if action.is_folder else "")
-        size = "" if action.size_bytes is None else f"  {action.size_bytes:,} bytes"
-        click.echo(f"{depth}{shown(name)}  [{action.reason.value}]{size}")
-    if len(plan.actions) > SHOWN_MAX:
-        click.echo(f"… and {len(plan.actions) - SHOWN_MAX} more")
+    for depth, text in lines(grown(plan.actions), SHOWN_MAX):
+        click.echo(f"{'  ' * depth}{shown(text)}")
 
 
 def _row(action: Action) -> dict[str, Any]:

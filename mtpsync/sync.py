@@ -23,10 +23,11 @@ from mtpsync.errors import (
     SourceChanged,
 )
 from mtpsync.manifest import Manifest, Proof
-from mtpsync.models import ROOT, Device, FileNode, FolderNode, StorageInfo
+from mtpsync.models import ROOT, Device, FileNode, FolderNode, StorageInfo, Transfer
 from mtpsync.names import Names, adapted
 from mtpsync.plan import Action, Plan, Reason, compare
 from mtpsync.preflight import preflight
+from mtpsync.rates import READ, SEND, Meter, estimate
 from mtpsync.scan import SourceFile, SourceTree, scan_device, scan_source
 from mtpsync.utils.checksum import Hashing
 from mtpsync.utils.retries import with_retries
@@ -63,6 +64,8 @@ class Found:
     compared_bytes: int = 0
     remembered: int = 0  # not read: proven earlier, and unchanged on both sides
     oldest_proof_s: float | None = None
+    estimate_s: float = 0.0  # of exec
+    is_measured: bool = False  # on this device; else it is a guess
     skipped: dict[str, str] = field(default_factory=dict)  # asked for: path, and why
 
     @property
@@ -108,6 +111,7 @@ class Sync:
         self._manifest = manifest
         self._reporter = reporter
         self._checksum = checksum
+        self._meter = Meter()
         self._delivery = self._new_delivery()
         self.remote = scan_device(device, storage, dest, reporter.seen)
         self._session = device.session
@@ -119,6 +123,7 @@ class Sync:
             self._manifest,
             tell=self._reporter.step,
             read_back=self._checksum,
+            meter=self._meter,
         )
 
     def plan_of(self, actions: list[Action]) -> Plan:
@@ -156,12 +161,27 @@ class Sync:
                     found.plan.actions.append(action)
                     continue
                 proof = proofs.get(self._full(action.path))
-                if proof is not None and self._holds(proof, action):
+                if proof is not None and self._holds(proof, action.path):
                     found.remembered += 1
                     oldest = found.oldest_proof_s or proof.proven_s
                     found.oldest_proof_s = min(oldest, proof.proven_s)
                 elif self._checksum and (differs := self._read(action, hashing, found)) is not None:
                     found.plan.actions.append(differs)
+        self._manifest.measured(self._meter)
+        rates = self._manifest.rates()
+        sizes = [a.size_bytes or 0 for a in found.plan.actions if not a.is_folder]
+        found.estimate_s = estimate(sizes, rates, read_back=self._checksum)
+        found.is_measured = SEND in rates or f"{SEND} small" in rates
+        return found
+
+    def proven(self) -> list[Proof]:
+        """Of the source's files that are as they were when they were proven, on both sides."""
+        proofs = self._manifest.proofs()
+        found = []
+        for path in self._source.files:
+            proof = proofs.get(self._full(path))
+            if proof is not None and self._holds(proof, path):
+                found.append(proof)
         return found
 
     def _read(self, action: Action, hashing: Hashing, found: Found) -> Action | None:
@@ -192,17 +212,18 @@ class Sync:
 
     def _same(self, path: str, node: FileNode, ours: str) -> bool:
         try:
-            theirs = with_retries(
-                lambda: self._device.receive(
-                    node.id,
-                    node.size,
-                    progress=lambda done: self._reporter.step(path, "compare", done),
-                ),
-                DeviceBusy,
-            )
+            theirs = with_retries(lambda: self._receive(path, node), DeviceBusy)
         except ContentChanged:
             return False  # cut: it is there, and not whole
         return theirs.sha256 == ours
+
+    def _receive(self, path: str, node: FileNode) -> Transfer:
+        with self._meter.timing(READ, node.size):
+            return self._device.receive(
+                node.id,
+                node.size,
+                progress=lambda done: self._reporter.step(path, "compare", done),
+            )
 
     def _prove(self, path: str, file: SourceFile, node: FileNode, sha256: str) -> None:
         self._manifest.prove(
@@ -215,9 +236,9 @@ class Sync:
             )
         )
 
-    def _holds(self, proof: Proof, action: Action) -> bool:
+    def _holds(self, proof: Proof, path: str) -> bool:
         """Whether both sides look as they did when *proof* was made."""
-        file, node = self._source.files.get(action.path), self.remote.find(action.path)
+        file, node = self._source.files.get(path), self.remote.find(path)
         return (
             file is not None
             and isinstance(node, FileNode)
@@ -308,6 +329,7 @@ class Sync:
             waiting.pop(0)
             self._reporter.ended(action, outcome)
         done.left += waiting
+        self._manifest.measured(self._meter)
         return done
 
     def take_away(self, plan: Plan, done: Done, vault: Path, max_delete: int) -> None:
@@ -403,7 +425,7 @@ class Sync:
         if node is None or node.size != file.size_bytes or action.reason is Reason.CONTENT:
             return False
         proof = proofs.get(self._full(action.path))
-        if proof is not None and self._holds(proof, action):
+        if proof is not None and self._holds(proof, action.path):
             return True
         if not self._checksum:
             return True

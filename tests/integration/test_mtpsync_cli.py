@@ -166,3 +166,19 @@ def test_no_phone_and_a_locked_one(desk: Desk) -> None:
     desk.run("verify", "music", code=5)
     desk.phone.unplug()
     assert "no MTP device" in desk.run("verify", "music", code=3)
+
+
+def test_an_estimate_is_of_what_was_measured_on_this_device(desk: Desk) -> None:
+    desk.put("large", bytes(2 << 20))
+    told = json.loads(desk.run("verify", "music", "--dest", "/Music", "--json", code=1))
+    assert told["estimate_is_measured"] is False
+    desk.phone.set(bytes_per_s=4 << 20)  # half a second for it, so that it counts
+    desk.run("exec", "music", "--dest", "/Music")
+    desk.put("more", bytes(8 << 20))
+
+    told = json.loads(desk.run("verify", "music", "--dest", "/Music", "--quick", "--json", code=1))
+
+    assert told["estimate_is_measured"] is True
+    assert told["estimated_seconds"] >= 4  # it takes two seconds each way, at least
+    desk.put("more", bytes(1 << 20))
+    assert "as measured on this device" in desk.run("verify", "music", "--dest", "/Music", code=1)
