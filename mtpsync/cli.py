@@ -20,12 +20,14 @@ from mtpsync import mtp_client
 from mtpsync.config import Config, profile_file, read_profiles, state_folder, together
 from mtpsync.doctor import examine
 from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, NoDevice, UsageError
+from mtpsync.html_report import page_of_done, page_of_found
 from mtpsync.manifest import Manifest
 from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
 from mtpsync.names import Names, policy
+from mtpsync.patient import Patient
 from mtpsync.plan import Plan, read_plan, write_plan
-from mtpsync.report import Terminal, tell_done, tell_error, tell_findings, tell_found
+from mtpsync.report import Terminal, tell_done, tell_error, tell_findings, tell_found, tell_page
 from mtpsync.scan import normal_dest, scan_device, scan_source
 from mtpsync.sync import Done, Sync
 from mtpsync.utils.prompt import agree, choose, somebody_is_there
@@ -59,18 +61,6 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
-class Patient(click.Command):
-    """A command with `--wait [SECONDS]`; what follows is the seconds only if it is a number."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`--wait` alone is `--wait=` for ever."""
-        told = list(args)
-        for number, word in enumerate(args):
-            if word == "--wait" and not "".join(args[number + 1 : number + 2]).isdecimal():
-                told[number] = f"--wait={FOREVER_S}"
-        return super().parse_args(ctx, told)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Options of verify and exec."""
@@ -78,6 +68,7 @@ class Asked:
     config: Config
     plan: Path | None
     as_json: bool
+    report: Path | None
     no_input: bool
     yes: bool
     dry_run: bool
@@ -112,6 +103,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="[SECONDS]",
             help="Wait until the device is plugged in and unlocked.",
         ),
+        click.option("--report", type=click.Path(path_type=Path), help="Write an HTML page, too."),
         click.option("--log-file", type=click.Path(path_type=Path), help="Where the log goes."),
     ]
     for option in reversed(options):
@@ -138,10 +130,13 @@ def verify(*, quick: bool, delete: bool, **said: Any) -> None:
     with _Run(asked) as run:
         with Terminal(run.source_bytes, quiet=asked.as_json) as terminal:
             run.watch(terminal)
-            found = run.sync(terminal).verify(quick=quick, delete=delete)
+            sync = run.sync(terminal)
+            found = sync.verify(quick=quick, delete=delete)
         plan_file = asked.plan or DEFAULT_PLAN
         write_plan(found.plan, plan_file)
         tell_found(found, plan_file, as_json=asked.as_json)
+        if asked.report is not None:
+            tell_page(page_of_found(found, sync.proven()), asked.report)
     if not found.in_sync:
         sys.exit(ExitCode.DIFFERENT)
 
@@ -209,6 +204,9 @@ def _execute(run: _Run, asked: Asked, plan_file: Path | None = None) -> tuple[Do
         if given is not None and (ours or (given == DEFAULT_PLAN and not done.left)):
             given.unlink(missing_ok=True)  # what it had is done, or in the new one
         tell_done(done, recovered, retry, as_json=asked.as_json)
+        if asked.report is not None:
+            page = page_of_done(done, recovered, sync.plan_of(done.left), sync.proven(), retry)
+            tell_page(page, asked.report)
     return done, retry
 
 
@@ -324,6 +322,9 @@ def ls(path: str, storage: str | None, serial: str | None, *, no_input: bool) ->
 
 def _asked(said: dict[str, Any], **more: Any) -> Asked:
     _log_to(said.pop("log_file"))
+    report = said["report"]
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: there is no such folder")
     given = Config(
         source=said.pop("source"),
         dest=said.pop("dest"),

@@ -23,9 +23,12 @@ from rich.progress import (
 )
 
 from mtpsync.difference_tree import grown, lines
+from mtpsync.errors import MtpSyncError
 from mtpsync.findings import Examination
+from mtpsync.html_report import Page, write_page
 from mtpsync.plan import Action, Plan
 from mtpsync.sync import Done, Found
+from mtpsync.utils.printable import printable
 
 SHOWN_MAX = 200
 
@@ -114,10 +117,10 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
         return
     _tell_actions(plan)
     for extra in plan.extras[:SHOWN_MAX]:
-        click.echo(f"- {shown(extra.path)}  [only on the device]")
+        click.echo(f"- {printable(extra.path)}  [only on the device]")
     _tell_skipped(found.skipped)
     for problem in found.problems:
-        click.echo(f"! {shown(problem)}")
+        click.echo(f"! {printable(problem)}")
     if found.remembered:
         age = time.time() - (found.oldest_proof_s or time.time())
         click.echo(f"{found.remembered} file(s) were not read: proven up to {_span(age)} ago")
@@ -134,14 +137,14 @@ def tell_found(found: Found, plan_file: Path, *, as_json: bool) -> None:
 
 def _tell_skipped(skipped: dict[str, str]) -> None:
     for why in list(skipped.values())[:SHOWN_MAX]:
-        click.echo(f"left out: {shown(why)}")
+        click.echo(f"left out: {printable(why)}")
     if len(skipped) > SHOWN_MAX:
         click.echo(f"left out: … and {len(skipped) - SHOWN_MAX} more")
 
 
 def _tell_actions(plan: Plan) -> None:
     for depth, text in lines(grown(plan.actions), SHOWN_MAX):
-        click.echo(f"{'  ' * depth}{shown(text)}")
+        click.echo(f"{'  ' * depth}{printable(text)}")
 
 
 def _row(action: Action) -> dict[str, Any]:
@@ -175,16 +178,24 @@ def tell_done(done: Done, recovered: list[str], retry: Path | None, *, as_json: 
         )
         return
     for told in recovered:
-        click.echo(shown(told))
+        click.echo(printable(told))
     sent = f"{done.sent} file(s) sent and proven ({done.sent_bytes:,} bytes)"
     click.echo(f"{sent}, {done.already} already there")
     _tell_skipped(done.skipped)
     if done.taken_away:
         click.echo(f"{len(done.taken_away)} taken away; `mtpsync undo` brings the files back")
     for path, why in [*done.failed.items(), *done.kept.items()]:
-        click.echo(f"failed: {shown(path)}: {shown(why)}")
+        click.echo(f"failed: {printable(path)}: {printable(why)}")
     if retry is not None:
         click.echo(f"{len(done.left)} action(s) are left for later: {retry}")
+
+
+def tell_page(page: Page, file: Path) -> None:
+    """The outcome as HTML; that it can't be written changes nothing of the outcome."""
+    try:
+        write_page(page, file)
+    except MtpSyncError as error:
+        tell_error(str(error), error.remedy)
 
 
 def tell_findings(seen: Examination, *, as_json: bool) -> None:
@@ -193,15 +204,10 @@ def tell_findings(seen: Examination, *, as_json: bool) -> None:
         click.echo(json.dumps(seen.as_json(), ensure_ascii=False))
         return
     for each in seen.findings:
-        click.echo(f"{each.verdict.value:7} {each.check}: {shown(each.text)}")
+        click.echo(f"{each.verdict.value:7} {each.check}: {printable(each.text)}")
         for line in each.remedy.splitlines():
-            click.echo(f"{'':10}{shown(line)}")
+            click.echo(f"{'':10}{printable(line)}")
     click.echo(seen.conclusion)
-
-
-def shown(text: str) -> str:
-    """Without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _span(seconds: float) -> str:
@@ -213,7 +219,7 @@ def _span(seconds: float) -> str:
 
 def tell_error(message: str, remedy: str) -> None:
     """One error, and the next step."""
-    click.echo(f"mtpsync: {shown(message)}", err=True)
+    click.echo(f"mtpsync: {printable(message)}", err=True)
     if remedy:
         click.echo(f"  {remedy}", err=True)
     sys.stderr.flush()

@@ -182,3 +182,22 @@ def test_an_estimate_is_of_what_was_measured_on_this_device(desk: Desk) -> None:
     assert told["estimated_seconds"] >= 4  # it takes two seconds each way, at least
     desk.put("more", bytes(1 << 20))
     assert "as measured on this device" in desk.run("verify", "music", "--dest", "/Music", code=1)
+
+
+def test_a_report_of_verify_and_of_exec(desk: Desk) -> None:
+    desk.put("<b>.mp3", b"bold")
+    desk.run("verify", "music", "--dest", "/Music", "--report", "r.html", code=1)
+    page = (desk.work / "r.html").read_text("utf-8")
+    assert "Not in sync: 4 file(s) to send" in page
+    assert "&lt;b&gt;.mp3" in page
+    assert "<b>" not in page
+    assert "Proven" not in page
+
+    desk.run("exec", "music", "--dest", "/Music", "--report", "r.html")
+    page = (desk.work / "r.html").read_text("utf-8")
+    assert "4 file(s) sent" in page
+    assert "/Music/&lt;b&gt;.mp3" in page  # proven
+
+    told = desk.run("verify", "music", "--dest", "/Music", "--report", "no/r.html", code=2)
+    assert "no such folder" in told
+    assert "can't be written" in desk.run("verify", "music", "--dest", "/Music", "--report", ".")
