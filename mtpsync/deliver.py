@@ -14,8 +14,9 @@ import logging
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtpsync.errors import (
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 TEMPORARY_PREFIX = "~mtpsync-"
 """How names begin that only this program makes on a device."""
 
+LOOK_AGAIN_S = 10.0
+LOOK_AGAIN_TIMES = 20  # as long as the last look took: so it is a small part of all
+
 Step = Callable[[str, str, int], None]
 """Told a path, what happens to it ("send", "check") and the bytes so far."""
 
@@ -48,6 +52,14 @@ def temporary_name(name: str) -> str:
 
 class RefusedAndReplaced(DeviceLost):
     """The device refused one file, and was opened again to see what it has of it."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """The names in a folder."""
+
+    names: set[str]
+    until_s: float  # after that it is old
 
 
 class Delivery:
@@ -64,6 +76,7 @@ class Delivery:
         meter: Meter | None = None,
     ) -> None:
         self._meter = meter or Meter()
+        self._looks: dict[int, _Look] = {}  # by folder
         self._device = device
         self._storage = storage
         self._manifest = manifest
@@ -85,7 +98,7 @@ class Delivery:
         return self._replace(path, name, file, folder_id, there)
 
     def _send_new(self, path: str, name: str, file: SourceFile, folder_id: int) -> FileNode:
-        if self._named(folder_id, name) is not None:
+        if self._is_taken(folder_id, name):
             raise NameTaken(f"{path}: was made on the device meanwhile")
         self._manifest.begin(
             Replacing(path=path, temporary=name, size=file.size_bytes, sha256="", state="sending")
@@ -93,7 +106,23 @@ class Delivery:
         sent = self._send(path, name, file, folder_id)
         node = self._proven(path, name, file, sent)
         self._manifest.end(path)
+        self._looks[folder_id].names.add(name)
         return node
+
+    def _is_taken(self, folder_id: int, name: str) -> bool:
+        """Whether the folder has it, as far as is known since a moment ago.
+
+        Listing costs a question for each object: before each new file, a thousand files in a
+        folder would cost half a million of them.
+        """
+        look = self._looks.get(folder_id)
+        if look is None or name in look.names or time.monotonic() >= look.until_s:
+            begin_s = time.monotonic()
+            found = self._device.children(self._storage.id, folder_id).objects
+            end_s = time.monotonic()
+            until_s = end_s + max(LOOK_AGAIN_S, LOOK_AGAIN_TIMES * (end_s - begin_s))
+            look = self._looks[folder_id] = _Look({entry.name for entry in found}, until_s)
+        return name in look.names
 
     def _replace(
         self, path: str, name: str, file: SourceFile, folder_id: int, there: FileNode

@@ -487,3 +487,34 @@ def test_verify_reads_the_right_files_after_the_ids_changed(bench: Bench) -> Non
 
     assert found.plan.actions == []
     assert len(found.problems) == 1  # the one that was being read
+
+
+def test_many_new_files_in_a_folder_do_not_list_it_each_time(bench: Bench) -> None:
+    for number in range(60):
+        bench.put(f"many/{number}", b"x")
+
+    assert bench.execute().sent == 63
+
+    assert bench.device.count("children") < 20
+
+
+def test_a_name_that_somebody_takes_meanwhile_is_seen_after_a_moment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtpsync.deliver.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("mtpsync.deliver.LOOK_AGAIN_TIMES", 0)
+
+    class Meddler(Quiet):
+        def ended(self, action: Action, outcome: str) -> None:
+            super().ended(action, outcome)
+            if action.path == "many/1":
+                bench.device.put("/Music/many/2", b"theirs")
+
+    bench.put("many/1", b"ours")
+    bench.put("many/2", b"ours")
+    bench.reporter = Meddler()
+
+    done = bench.execute()
+
+    assert "was made on the device meanwhile" in done.failed["many/2"]
+    assert bench.device.files()["/Music/many/2"] == b"theirs"
