@@ -76,7 +76,7 @@ class Delivery:
         meter: Meter | None = None,
     ) -> None:
         self._meter = meter or Meter()
-        self._looks: dict[int, _Look] = {}  # by folder
+        self._looks: dict[tuple[object, int], _Look] = {}  # by session and folder
         self._device = device
         self._storage = storage
         self._manifest = manifest
@@ -98,7 +98,8 @@ class Delivery:
         return self._replace(path, name, file, folder_id, there)
 
     def _send_new(self, path: str, name: str, file: SourceFile, folder_id: int) -> FileNode:
-        if self._is_taken(folder_id, name):
+        look = self._look(folder_id, name)
+        if name in look.names:
             raise NameTaken(f"{path}: was made on the device meanwhile")
         self._manifest.begin(
             Replacing(path=path, temporary=name, size=file.size_bytes, sha256="", state="sending")
@@ -106,23 +107,24 @@ class Delivery:
         sent = self._send(path, name, file, folder_id)
         node = self._proven(path, name, file, sent)
         self._manifest.end(path)
-        self._looks[folder_id].names.add(name)
+        look.names.add(name)
         return node
 
-    def _is_taken(self, folder_id: int, name: str) -> bool:
-        """Whether the folder has it, as far as is known since a moment ago.
+    def _look(self, folder_id: int, name: str) -> _Look:
+        """What the folder has, as of a moment ago; as of now when *name* seems to be there.
 
         Listing costs a question for each object: before each new file, a thousand files in a
         folder would cost half a million of them.
         """
-        look = self._looks.get(folder_id)
+        place = (self._device.session, folder_id)
+        look = self._looks.get(place)
         if look is None or name in look.names or time.monotonic() >= look.until_s:
             begin_s = time.monotonic()
             found = self._device.children(self._storage.id, folder_id).objects
             end_s = time.monotonic()
             until_s = end_s + max(LOOK_AGAIN_S, LOOK_AGAIN_TIMES * (end_s - begin_s))
-            look = self._looks[folder_id] = _Look({entry.name for entry in found}, until_s)
-        return name in look.names
+            look = self._looks[place] = _Look({entry.name for entry in found}, until_s)
+        return look
 
     def _replace(
         self, path: str, name: str, file: SourceFile, folder_id: int, there: FileNode
