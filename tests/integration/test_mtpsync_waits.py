@@ -134,7 +134,7 @@ def left_for_later(desk: Desk) -> list[str]:
 
 
 def test_ctrl_c_finishes_the_file_and_keeps_the_rest_for_later(desk: Desk) -> None:
-    process = in_the_middle(desk, 2)
+    process = in_the_middle(desk, 4)
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=100)
@@ -151,7 +151,7 @@ def test_ctrl_c_finishes_the_file_and_keeps_the_rest_for_later(desk: Desk) -> No
 
 
 def test_ctrl_c_twice_stops_in_the_file_and_leaves_no_part_of_it(desk: Desk) -> None:
-    process = in_the_middle(desk, 2)
+    process = in_the_middle(desk, 8)
 
     process.send_signal(signal.SIGINT)
     line_of(process, "stopping after this file")
