@@ -225,10 +225,12 @@ def _plan_file(run: _Run, asked: Asked) -> Path | None:
     )
     for file in [*reversed(retries), *([DEFAULT_PLAN] if DEFAULT_PLAN.is_file() else [])]:
         try:
-            run.require_same(read_plan(file), file)
+            plan = read_plan(file)
+            run.require_same(plan, file)
         except UsageError as error:
             log.info("%s is not for this run: %s", file, error)
-        else:
+            continue
+        if plan.actions or plan.extras:  # else all was in sync then: look again
             return file
     return None
 

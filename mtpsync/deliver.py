@@ -273,20 +273,23 @@ class Delivery:
         return done
 
     def _settle_in(self, step: Replacing, folder_id: int, source: Path) -> str:
-        name = step.path.rpartition("/")[2]
+        name, session = step.path.rpartition("/")[2], self._device.session
         temporary = self._named(folder_id, step.temporary)
         if step.temporary == name:  # it was new: whole or not at all
             if temporary is None:
                 return "nothing of it is left"
             if not self._is_a_part(temporary, step, source):
                 return "what has its name is compared like any other file"
+            self._require(session)
             self._device.delete(temporary.id)
             self._manifest.forget(step.path)
             return "what was sent of it is removed"
         target = self._named(folder_id, name)
         if temporary is None:
             return "the version that is there is whole"
-        if step.state != "proven" or not self._still_proven(step, temporary):
+        proven = step.state == "proven" and self._still_proven(step, temporary)
+        self._require(session)
+        if not proven:
             if target is None:
                 return f"it can't be finished; what there is of it is called {step.temporary}"
             self._device.delete(temporary.id)

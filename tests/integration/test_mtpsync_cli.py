@@ -152,6 +152,16 @@ def test_a_profile_makes_a_bare_exec_work(desk: Desk) -> None:
     assert desk.on_the_phone() == MUSIC
 
 
+def test_an_empty_plan_is_no_reason_to_do_nothing(desk: Desk) -> None:
+    desk.run("exec", "music", "--dest", "/Music")
+    desk.run("verify", "music", "--dest", "/Music")  # in sync: its plan is empty
+    desk.put("new.mp3", b"new")
+
+    desk.run("exec", "music", "--dest", "/Music")
+
+    assert desk.on_the_phone() == {**MUSIC, "new.mp3": b"new"}
+
+
 def test_a_storage_is_never_guessed(desk: Desk) -> None:
     desk.phone.unplug()
     desk.usb.plug("android_card", serial="S2")
