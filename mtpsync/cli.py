@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
 import signal
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +20,7 @@ from mtpsync.config import Config, profile_file, read_profiles, state_folder, to
 from mtpsync.doctor import examine
 from mtpsync.errors import Cancelled, DeviceLost, ExitCode, MtpSyncError, NoDevice, UsageError
 from mtpsync.html_report import page_of_done, page_of_found
+from mtpsync.logfile import log_to
 from mtpsync.manifest import Manifest
 from mtpsync.mirror import MAX_DELETE, Mirror
 from mtpsync.models import Device, StorageInfo
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PLAN = Path("execution_plan.json")
 DATA = Path("data")
-LOG_BYTES_MAX = 1 << 20
 
 
 class Commands(click.Group):
@@ -134,6 +133,9 @@ def verify(*, quick: bool, delete: bool, **said: Any) -> None:
             found = sync.verify(quick=quick, delete=delete)
         plan_file = asked.plan or DEFAULT_PLAN
         write_plan(found.plan, plan_file)
+        if asked.plan is None and asked.config.checksum is not False:
+            for older, _plan in _plans_of(run, _retries()):
+                older.unlink(missing_ok=True)  # the new plan has what is left of it
         tell_found(found, plan_file, as_json=asked.as_json)
         if asked.report is not None:
             tell_page(page_of_found(found, sync.proven()), asked.report)
@@ -220,19 +222,29 @@ def _plan_file(run: _Run, asked: Asked) -> Path | None:
         if not asked.plan.is_file():
             raise UsageError(f"{asked.plan} does not exist", remedy="make it with `mtpsync verify`")
         return asked.plan
-    retries = sorted(
-        (DATA / ".execution_retry").glob("*.json"), key=lambda file: file.stat().st_mtime_ns
-    )
-    for file in [*reversed(retries), *([DEFAULT_PLAN] if DEFAULT_PLAN.is_file() else [])]:
+    default = [DEFAULT_PLAN] if DEFAULT_PLAN.is_file() else []
+    for file, plan in _plans_of(run, [*_retries(), *default]):
+        if plan.actions or plan.extras:  # else all was in sync then: look again
+            return file
+    return None
+
+
+def _retries() -> list[Path]:
+    """Retry plans, the latest first."""
+    found = (DATA / ".execution_retry").glob("*.json")
+    return sorted(found, key=lambda file: file.stat().st_mtime_ns, reverse=True)
+
+
+def _plans_of(run: _Run, files: list[Path]) -> Iterator[tuple[Path, Plan]]:
+    """Those of *files* that are plans for this run."""
+    for file in files:
         try:
             plan = read_plan(file)
             run.require_same(plan, file)
         except UsageError as error:
             log.info("%s is not for this run: %s", file, error)
-            continue
-        if plan.actions or plan.extras:  # else all was in sync then: look again
-            return file
-    return None
+        else:
+            yield file, plan
 
 
 @cli.command()
@@ -242,7 +254,7 @@ def _plan_file(run: _Run, asked: Asked) -> Path | None:
 @click.option("--no-input", is_flag=True)
 def undo(run: str | None, storage: str | None, serial: str | None, *, no_input: bool) -> None:
     """Bring back what the last `exec --delete` (or RUN) took away."""
-    _log_to(None)
+    log_to(None)
     device = mtp_client.open_device(serial)
     try:
         chosen = _storage(device, storage, no_input=no_input)
@@ -266,7 +278,7 @@ def undo(run: str | None, storage: str | None, serial: str | None, *, no_input: 
 @click.option("--json", "as_json", is_flag=True)
 def devices(*, as_json: bool) -> None:
     """What is plugged in."""
-    _log_to(None)
+    log_to(None)
     found = mtp_client.list_devices()
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], ensure_ascii=False))
@@ -291,7 +303,7 @@ def doctor(serial: str | None, storage: str | None, *, as_json: bool, write: boo
 
     Without --write nothing is changed.
     """
-    _log_to(None)
+    log_to(None)
     seen = examine(serial, storage, write=write)
     tell_findings(seen, as_json=as_json)
     sys.exit(seen.exit_code)
@@ -304,7 +316,7 @@ def doctor(serial: str | None, storage: str | None, *, as_json: bool, write: boo
 @click.option("--no-input", is_flag=True)
 def ls(path: str, storage: str | None, serial: str | None, *, no_input: bool) -> None:
     """What is in a folder of the device."""
-    _log_to(None)
+    log_to(None)
     device = mtp_client.open_device(serial)
     try:
         chosen = _storage(device, storage, no_input=no_input)
@@ -323,7 +335,7 @@ def ls(path: str, storage: str | None, serial: str | None, *, no_input: bool) ->
 
 
 def _asked(said: dict[str, Any], **more: Any) -> Asked:
-    _log_to(said.pop("log_file"))
+    log_to(said.pop("log_file"))
     report = said["report"]
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"--report {report}: there is no such folder")
@@ -339,22 +351,6 @@ def _asked(said: dict[str, Any], **more: Any) -> Asked:
         config=given,
         **{"yes": False, "dry_run": False, "quick": False, "max_delete": 0, **said, **more},
     )
-
-
-def _log_to(file: Path | None) -> None:
-    """The rotating log: what was done, and each error in full."""
-    path = file or state_folder() / "sync.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=LOG_BYTES_MAX, backupCount=5, encoding="utf-8", errors="backslashreplace"
-        )
-    except OSError as error:
-        raise UsageError(f"the log can't be written: {error}", remedy="see --log-file") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    root = logging.getLogger("mtpsync")
-    root.setLevel(logging.DEBUG)
-    root.addHandler(handler)
 
 
 class _Run:
